@@ -1,0 +1,1 @@
+"""Joins rooms, listens and speaks."""

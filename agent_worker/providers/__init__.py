@@ -1,0 +1,1 @@
+"""What can hold a conversation: Gemini, an OpenAI-compatible model, or the offline pipeline."""

@@ -1,0 +1,1 @@
+"""Text → speech: voices, phonemes, and what was spoken before, kept by content."""

@@ -1,0 +1,121 @@
+"""The audio-visual encoder: a mel window of 80 × 16 → 512 numbers, none negative.
+
+Thirteen blocks of convolution, normalisation, optional residual and ReLU. The normalisation is
+folded into the convolution when the tensors are loaded. Windows are encoded one at a time, so
+that a feature never depends on which others were computed beside it.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from avatar_worker.audio.errors import EncoderError
+from avatar_worker.audio.threads import one_thread
+
+FEATURE_DIM: Final = 512
+NORM_EPSILON: Final = 1e-5
+FLOATS: Final = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+class Block(NamedTuple):
+    """Shape of one block: channels, square kernel, stride (bands, time), padding."""
+
+    n_in: int
+    n_out: int
+    kernel: int
+    stride: tuple[int, int]
+    padding: int
+    is_residual: bool
+
+
+BLOCKS: Final = (
+    Block(1, 32, 3, (1, 1), 1, is_residual=False),
+    Block(32, 32, 3, (1, 1), 1, is_residual=True),
+    Block(32, 32, 3, (1, 1), 1, is_residual=True),
+    Block(32, 64, 3, (3, 1), 1, is_residual=False),
+    Block(64, 64, 3, (1, 1), 1, is_residual=True),
+    Block(64, 64, 3, (1, 1), 1, is_residual=True),
+    Block(64, 128, 3, (3, 3), 1, is_residual=False),
+    Block(128, 128, 3, (1, 1), 1, is_residual=True),
+    Block(128, 128, 3, (1, 1), 1, is_residual=True),
+    Block(128, 256, 3, (3, 2), 1, is_residual=False),
+    Block(256, 256, 3, (1, 1), 1, is_residual=True),
+    Block(256, 512, 3, (1, 1), 0, is_residual=False),
+    Block(512, 512, 1, (1, 1), 0, is_residual=False),
+)
+
+
+class AveEncoder:
+    """Encodes mel windows; stateless, safe to share between sessions and threads.
+
+    Args:
+        state: tensors under the names of an audio-visual encoder file, any float type.
+
+    Raises:
+        EncoderError: a tensor is missing, misshapen or not finite.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        check_encoder(state)
+        folded = [_fold(state, index) for index in range(len(BLOCKS))]
+        self._weights = [weight.contiguous(memory_format=torch.channels_last)
+                         for weight, _ in folded]  # fmt: skip
+        self._biases = [bias for _, bias in folded]
+        if not all(bool(torch.isfinite(tensor).all()) for pair in folded for tensor in pair):
+            raise EncoderError("audio encoder: its normalisation gives values that are not finite")
+
+    @torch.inference_mode()
+    def encode(self, window: Float[np.ndarray, "16 80"]) -> Float[Tensor, "512"]:
+        """One mel window, time first, float32 or rounded to it here."""
+        mel = torch.from_numpy(np.ascontiguousarray(window.T, dtype=np.float32))
+        hidden = mel[None, None]  # [1, 1, 80, 16]
+        with one_thread():
+            for block, weight, bias in zip(BLOCKS, self._weights, self._biases, strict=True):
+                out = conv2d(hidden, weight, bias, stride=block.stride, padding=block.padding)
+                if block.is_residual:
+                    out = out + hidden
+                hidden = torch.relu(out)
+        return hidden.reshape(FEATURE_DIM)
+
+
+def expected_tensors() -> dict[str, tuple[int, ...]]:
+    """Name → shape of every tensor that encoding needs."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, block in enumerate(BLOCKS):
+        prefix = f"{index}.conv_block"
+        shapes[f"{prefix}.0.weight"] = (block.n_out, block.n_in, block.kernel, block.kernel)
+        for name in ("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"):
+            shapes[f"{prefix}.{name}"] = (block.n_out,)
+    return shapes
+
+
+def check_encoder(state: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not those of an audio-visual encoder."""
+    for key, shape in expected_tensors().items():
+        if key not in state:
+            raise EncoderError(f"audio encoder: tensor {key} is missing")
+        tensor = state[key]
+        if tuple(tensor.shape) != shape or tensor.dtype not in FLOATS:
+            raise EncoderError(
+                f"audio encoder: {key} is {tensor.dtype} {tuple(tensor.shape)}; "
+                f"expected floats {shape}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise EncoderError(f"audio encoder: {key} holds values that are not finite numbers")
+
+
+def _fold(state: Mapping[str, Tensor], index: int) -> tuple[Tensor, Tensor]:
+    """Convolution and normalisation with fixed statistics as one convolution."""
+    prefix = f"{index}.conv_block"
+    convolution, norm = f"{prefix}.0", f"{prefix}.1"
+    variance = state[f"{norm}.running_var"].double()
+    gain = state[f"{norm}.weight"].double() / torch.sqrt(variance + NORM_EPSILON)
+    weight = state[f"{convolution}.weight"].double() * gain[:, None, None, None]
+    centred = state[f"{convolution}.bias"].double() - state[f"{norm}.running_mean"].double()
+    bias = centred * gain + state[f"{norm}.bias"].double()
+    return weight.float(), bias.float()

@@ -1,0 +1,1 @@
+"""Commands of `python -m avatar_worker`, one module each."""

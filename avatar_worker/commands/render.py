@@ -1,0 +1,225 @@
+"""`python -m avatar_worker render`: a face for a sound file, with the code of the live path.
+
+Without `--audio` and `--features` the split's own sound drives the face, as in the original's
+test run. Frame i of the output uses audio vector i and scene `mirror_index(i)`.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from avatar_worker.audio.features import AudioVector
+from avatar_worker.audio.pooling import AudioNetworks
+from avatar_worker.audio.sequence import SoundFeatures, read_features, vectors
+from avatar_worker.audio.sound import Sound, read_sound
+from avatar_worker.audio.window import FRAME_RATE_HZ, AttentionMode
+from avatar_worker.character import Character, load_bundle
+from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.render.motion import smooth_eyes, smooth_path
+from avatar_worker.render.renderer import FrameRequest
+from avatar_worker.render.scene import mirror_index
+from avatar_worker.trained import TrainedFolder, open_trained
+from avatar_worker.video_file import Mp4Writer, NpzWriter, PictureWriter
+
+SHIPPED: Final = Path(__file__).parents[1] / "characters"
+
+
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """What drives the face.
+
+    Attributes:
+        vectors: audio vectors from the first frame wanted on.
+        n_frames: frames that the sound drives in all.
+        sound: what is heard, None if there is only a feature file.
+        sound_start_s: where in the sound frame 0 begins.
+    """
+
+    vectors: Iterator[AudioVector]
+    n_frames: int
+    sound: Sound | None
+    sound_start_s: float = 0.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw; returns 0, or 2 with one sentence on standard error."""
+    parsed = build_parser().parse_args(arguments)
+    return run_refusing(lambda: render(parsed))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    parser = argparse.ArgumentParser(prog="python -m avatar_worker render", description=__doc__)
+    who = parser.add_argument_group("who is drawn")
+    who.add_argument("--character", metavar="NAME|BUNDLE", help="a shipped name, folder or zip")
+    who.add_argument("--data", type=Path, metavar="DIR", help="SyncTalk data folder")
+    who.add_argument("--workspace", type=Path, metavar="DIR", help="folder with checkpoints/")
+    who.add_argument("--ckpt", default="latest", help="latest, best or a file")
+    who.add_argument("--split", choices=("train", "val"), default="val")
+    who.add_argument("--data-range", type=int, nargs=2, metavar=("A", "B"), default=(0, -1),
+                     help="frames A … B−1 of the split, −1 for all")  # fmt: skip
+    who.add_argument("--portrait", action=argparse.BooleanOptionalAction, default=None,
+                     help="blend into the original frames (default without --torso)")  # fmt: skip
+    who.add_argument("--torso", action="store_true", help="draw the neural torso")
+    who.add_argument("--bs-area", choices=("upper", "single", "eye"), help="checked, not needed")
+    who.add_argument("--au45", action="store_true", help="checked, not needed")
+    who.add_argument("--bg-img", metavar="FILE|white|black", help="instead of bc.jpg")
+    who.add_argument("--width", type=int, help="default: of the footage")
+    who.add_argument("--height", type=int, help="default: of the footage")
+    driven = parser.add_argument_group("what drives the face")
+    driven.add_argument("--audio", type=Path, metavar="FILE", help="any sound file")
+    driven.add_argument("--features", type=Path, metavar="FILE.npy", help="one feature a frame")
+    driven.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
+    driven.add_argument("--asr-model", choices=("ave", "deepspeech", "hubert"),
+                        help="checked, not needed")  # fmt: skip
+    driven.add_argument("--att", type=int, choices=(0, 1, 2), default=2, help="audio window mode")
+    driven.add_argument("--fix-eye", type=float, metavar="X", help="hold brows and eyes at X")
+    driven.add_argument("--smooth-lips", action="store_true")
+    driven.add_argument("--smooth-path", action="store_true", help="mean of poses over 7 frames")
+    driven.add_argument("--smooth-eye", action="store_true", help="mean of eyes over 3 frames")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--out", type=Path, required=True, metavar="FILE", help=".mp4 or .npz")
+    out.add_argument("--start-frame", type=int, default=0, metavar="N")
+    out.add_argument("--frames", type=int, metavar="N", help="default: all")
+    out.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    out.add_argument("--precision", choices=("auto", "fp32", "fp16", "bf16"), default="fp32",
+                     help="fp32 is exact, auto is what the live path uses")  # fmt: skip
+    return parser
+
+
+def render(options: argparse.Namespace) -> None:
+    """Draw the frames asked for and write them."""
+    if options.out.suffix not in (".mp4", ".npz"):
+        raise UsageError(f"--out {options.out}: the name must end in .mp4 or .npz")
+    if not options.out.parent.is_dir():
+        raise UsageError(f"--out {options.out}: the folder does not exist")
+    if options.start_frame < 0 or (options.frames is not None and options.frames < 1):
+        raise UsageError("--start-frame must be 0 or more and --frames 1 or more")
+    character, driving = _character_of(options) if options.character else _trained_of(options)
+    n_frames = driving.n_frames - options.start_frame
+    if n_frames < 1:
+        raise UsageError(f"--start-frame {options.start_frame}: only {driving.n_frames} frames")
+    n_frames = min(n_frames, options.frames or n_frames)
+    renderer = character.renderer(device=options.device, precision=options.precision)
+    scenes = character.scenes
+    assert scenes is not None  # renderer() has refused otherwise
+    eye = None if options.fix_eye is None else np.array([options.fix_eye], np.float32)
+    wanted = islice(driving.vectors, n_frames)
+    with _writer(options, character, driving, n_frames) as writer:
+        for done, enc_a in enumerate(tqdm(wanted, total=n_frames, unit="frame")):
+            index = options.start_frame + done
+            pose_index = mirror_index(index, scenes.n_scenes)
+            writer.add(index, renderer.render(FrameRequest(enc_a, pose_index, eye)))
+
+
+def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
+    if options.data or options.workspace:
+        raise UsageError("--character stands in place of --data and --workspace: give one of both")
+    path = Path(options.character)
+    if not path.exists() and (SHIPPED / options.character).is_dir():
+        path = SHIPPED / options.character
+    character = load_bundle(
+        path, width=options.width, height=options.height, portrait=options.portrait
+    )
+    if character.audio is None:
+        raise UsageError(f"character {character.name} is drawn by engine {character.engine}, which "
+                         "has no head to render")  # fmt: skip
+    audio = character.audio
+    if options.features:
+        features: Sequence[Tensor] = read_features(options.features, audio.networks)
+        sound = read_sound(options.audio) if options.audio else None
+    elif options.audio:
+        sound = read_sound(options.audio)
+        features = SoundFeatures(audio.encoder, sound.mono())
+    else:
+        raise UsageError("a bundle has no sound of its own: give --audio or --features")
+    return character, _drive(options, audio.networks, features, audio.mode, sound)
+
+
+def _trained_of(options: argparse.Namespace) -> tuple[Character, Driving]:
+    if not (options.data and options.workspace):
+        raise UsageError("give --data and --workspace, or --character")
+    start, stop = options.data_range
+    trained = open_trained(
+        options.data,
+        options.workspace,
+        torso=options.torso,
+        split=options.split,
+        checkpoint=options.ckpt,
+        attention=options.att,
+        part=(start, None if stop == -1 else stop),
+    )
+    _check_expected(options, trained)
+    if options.smooth_path:
+        trained = replace(trained, footage=smooth_path(trained.footage))
+    if options.smooth_eye:
+        trained = replace(trained, footage=smooth_eyes(trained.footage))
+    character = trained.character(
+        portrait=not options.torso if options.portrait is None else options.portrait,
+        width=options.width,
+        height=options.height,
+        background=options.bg_img,
+    )
+    return character, _trained_driving(options, trained)
+
+
+def _check_expected(options: argparse.Namespace, trained: TrainedFolder) -> None:
+    """What the caller says about the checkpoint must be what its shapes say."""
+    flavour = trained.checkpoint.flavour
+    eye = "au45" if options.au45 else options.bs_area
+    if eye is not None and eye != flavour.eye:
+        raise UsageError(f"{trained.checkpoint.path} was trained with {flavour.eye}, not {eye}")
+    if options.asr_model is not None and options.asr_model != flavour.audio:
+        raise UsageError(
+            f"{trained.checkpoint.path} listens to {flavour.audio}, not {options.asr_model}"
+        )
+
+
+def _trained_driving(options: argparse.Namespace, trained: TrainedFolder) -> Driving:
+    sound = read_sound(options.audio) if options.audio else None
+    start_s = 0.0
+    if options.features:
+        features: Sequence[Tensor] = read_features(options.features, trained.networks)
+    elif sound is not None:
+        features = SoundFeatures(trained.encoder(options.ave), sound.mono())
+    else:
+        features = trained.own_features(options.ave)
+        own = trained.footage.folder / "aud.wav"
+        sound = read_sound(own) if own.is_file() and options.out.suffix == ".mp4" else None
+        start_s = trained.footage.audio_ids[0] / FRAME_RATE_HZ
+    return _drive(options, trained.networks, features, trained.mode, sound, start_s)
+
+
+def _drive(
+    options: argparse.Namespace,
+    networks: AudioNetworks,
+    features: Sequence[Tensor],
+    mode: AttentionMode,
+    sound: Sound | None,
+    start_s: float = 0.0,
+) -> Driving:
+    enc_a = vectors(
+        networks, features, mode, start=options.start_frame, smooth_lips=options.smooth_lips
+    )
+    return Driving(enc_a, len(features), sound, start_s)
+
+
+def _writer(
+    options: argparse.Namespace, character: Character, driving: Driving, n_frames: int
+) -> PictureWriter:
+    size = (character.width, character.height)
+    if options.out.suffix == ".npz":
+        return NpzWriter(options.out, n_frames, size)
+    if driving.sound is None:
+        return Mp4Writer(options.out, size, None)
+    rate_hz = driving.sound.rate_hz
+    start_s = driving.sound_start_s + options.start_frame / FRAME_RATE_HZ
+    samples = driving.sound.mono(rate_hz)[round(start_s * rate_hz) :]
+    return Mp4Writer(options.out, size, (samples, rate_hz))

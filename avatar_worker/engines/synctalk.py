@@ -1,0 +1,145 @@
+"""The engine `synctalk`: our renderer, driven by sound.
+
+The head is drawn for one audio vector per picture. Between utterances that is the vector of
+lasting silence, likewise where a segment holds nothing louder than a room, and around speech the
+two are blended. Pose, gaze and blinks follow the character's own track all the time, back and
+forth (`idle_walk`), as the session's options want them (`expression`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from avatar_contracts.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from avatar_worker.audio.errors import AudioError
+from avatar_worker.audio.features import AudioFeatureStream, AudioModel
+from avatar_worker.audio.gate import NoiseGate
+from avatar_worker.audio.mel import SAMPLE_RATE_HZ as HEARD_RATE_HZ
+from avatar_worker.character import BundleError, BundleScenes, Character
+from avatar_worker.engines.base import EngineError, Face, FrameRequest, Rgb, Samples
+from avatar_worker.engines.expression import Expression, ExpressionOptions
+from avatar_worker.engines.idle_walk import IdleWalk
+from avatar_worker.render.errors import RenderError
+from avatar_worker.render.motion import head_speed, scene_between
+from avatar_worker.render.renderer import FrameRequest as RenderRequest
+from avatar_worker.render.scene import track_of
+from avatar_worker.streaming import parts_of
+
+NETWORKS_BYTES: Final = 33 * 10**6
+"""Head, as read and as packed, and ears: measured, Mira's resident memory without pictures."""
+_RESAMPLING: Final = "HQ"
+"""As for whole files, so that both give the same pictures."""
+
+
+class SyncTalkHearing:
+    """One segment's audio vectors, one per picture; at rest where there is only room noise."""
+
+    def __init__(self, audio: AudioModel) -> None:
+        self.vectors: list[NDArray[np.float32]] = []
+        self._rest = audio.silence()
+        self._features = AudioFeatureStream(audio, "silence")
+        self._gate = NoiseGate(FRAME_SAMPLES)
+        self._resampler = soxr.ResampleStream(
+            SAMPLE_RATE_HZ, HEARD_RATE_HZ, 1, dtype="float32", quality=_RESAMPLING
+        )
+
+    @property
+    def frames(self) -> int:
+        return len(self.vectors)
+
+    def push(self, samples: Samples) -> None:
+        self._gate.push(samples)
+        self._add(self._features.push(self._resampler.resample_chunk(samples)))
+
+    def finish(self) -> None:
+        self._gate.finish()
+        self._add(
+            self._features.push(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        )
+        self._add(self._features.flush())
+
+    def _add(self, vectors: list[NDArray[np.float32]]) -> None:
+        for vector in vectors:
+            opening = np.float32(self._gate.opening(len(self.vectors)))
+            is_open = opening == 1.0
+            self.vectors.append(vector if is_open else self._rest + opening * (vector - self._rest))
+
+
+class SyncTalkFace:
+    """One session: access to the character's ears, and how its brows and lids are to move."""
+
+    def __init__(self, audio: AudioModel, expression: Expression) -> None:
+        self.expression = expression
+        self._audio = audio
+
+    def listen(self) -> SyncTalkHearing:
+        return SyncTalkHearing(self._audio)
+
+
+class SyncTalkEngine:
+    """A loaded SyncTalk character.
+
+    Args:
+        character: from a bundle or a data folder.
+        device: `auto`, `cpu` or `cuda`.
+        threads: that draw one picture together.
+
+    Raises:
+        EngineError: the character cannot be drawn here.
+    """
+
+    name = "synctalk"
+    max_batch = 1
+    """A picture takes all cores, so two in one call would only make the first wait."""
+
+    def __init__(self, character: Character, *, device: str, threads: int) -> None:
+        try:
+            self._audio, scenes = parts_of(character)
+            self._scenes = scenes
+            self._track = track_of(scenes)
+            self._walk = IdleWalk(head_speed(self._track.poses))
+            self._renderer = character.renderer(device=device, threads=threads)
+            self._rest = self._audio.silence()
+        except (RenderError, AudioError) as error:
+            raise EngineError(str(error)) from error
+        self._options = character.options
+        ExpressionOptions.of(self._options)  # refused when the character is loaded, not later
+
+    @property
+    def size_bytes(self) -> int:
+        pictures = self._scenes.size_bytes if isinstance(self._scenes, BundleScenes) else 0
+        return NETWORKS_BYTES + pictures * 9 // 8  # each with its pixels in drawing order
+
+    def open(self, options: dict[str, Any]) -> SyncTalkFace:
+        """See `engines.base`.
+
+        Raises:
+            EngineError: an option of `expression` cannot be.
+        """
+        wanted = ExpressionOptions.of({**self._options, **options})
+        return SyncTalkFace(self._audio, Expression(self._track.eyes, wanted))
+
+    def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:
+        return [self._picture(face, request) for face, request in wanted]
+
+    def close(self) -> None:
+        return
+
+    def _picture(self, face: Face, request: FrameRequest) -> Rgb:
+        vector = self._rest
+        if isinstance(request.hearing, SyncTalkHearing) and request.hearing.vectors:
+            spoken = request.hearing.vectors[min(request.frame, request.hearing.frames - 1)]
+            vector = self._rest + np.float32(request.weight) * (spoken - self._rest)
+        at = self._walk(request.slot)
+        eye = face.expression(request.slot, at) if isinstance(face, SyncTalkFace) else None
+        try:
+            scene = None
+            if at.share:
+                here, there = self._scenes.scene(at.index), self._scenes.scene(at.index + 1)
+                scene = scene_between(here, there, at.share)
+            return self._renderer.render(RenderRequest(vector, at.index, eye, scene))
+        except (RenderError, BundleError) as error:
+            raise EngineError(str(error)) from error

@@ -1,0 +1,1 @@
+"""Trains the audio encoder that the project ships: speech, labels, features, training, gate."""

@@ -1,0 +1,58 @@
+"""The encoder that is trained, and the heads that teach it.
+
+The blocks are those of `avatar_worker.audio.encoder`, here with the normalisation kept apart.
+Parameter names are those of the `audio_visual_encoder.pth` that SyncTalk characters are driven by,
+so the trained file can take its place. The heads are thrown away after training.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avatar_worker.audio.encoder import BLOCKS, FEATURE_DIM, NORM_EPSILON, Block
+from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS
+from avatar_worker.recipes.speech.phones import PHONES
+
+INSTANTS = 3
+"""Targets of the frame before, at and after the window's: more to learn from one window."""
+
+
+class TrainedBlock(nn.Module):
+    """Convolution and batch norm, the input added if residual, then ReLU."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(block.n_in, block.n_out, block.kernel, block.stride, block.padding),
+            nn.BatchNorm2d(block.n_out, eps=NORM_EPSILON),
+        )
+        self.is_residual = block.is_residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, bands, time]` to the next block's shape."""
+        y = self.conv_block(x)
+        return torch.relu(y + x if self.is_residual else y)
+
+
+class Encoder(nn.Sequential):
+    """Windows `[B, 1, 80, 16]` → features `[B, 512, 1, 1]`; keys `<block>.conv_block.<0|1>.…`."""
+
+    def __init__(self) -> None:
+        super().__init__(*(TrainedBlock(block) for block in BLOCKS))
+
+
+class Heads(nn.Module):
+    """Features → mouth parameters at three instants, and the phone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.15)
+        self.mouth = nn.Linear(FEATURE_DIM, INSTANTS * len(PARAMETERS))
+        self.phone = nn.Linear(FEATURE_DIM, len(PHONES))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, 512]` → parameters `[B, 3, 9]` and phone logits `[B, 38]`."""
+        kept = self.dropout(features)
+        mouth = self.mouth(kept).reshape(-1, INSTANTS, len(PARAMETERS))
+        return mouth, self.phone(kept)

@@ -1,0 +1,124 @@
+"""Brows bound to skin triangles and lashes bound to the lash strips: both follow the face."""
+
+from __future__ import annotations
+
+import numpy as np
+from mathutils import Vector
+from mathutils.bvhtree import BVHTree
+from scipy.spatial import cKDTree
+
+from avatar_worker.recipes.mira.character import Character, triangles
+from avatar_worker.recipes.mira.mesh import BODY_VERTICES, Floats
+
+BROW_STRANDS = 340
+BROW_POINTS = 5
+LASH_POINTS = 5
+BROW_RADIUS_M = np.linspace(1.0, 0.3, BROW_POINTS) * 8.2e-5
+
+
+class Brows:
+    """Strands stored in the frames of the triangles they grow from."""
+
+    def __init__(self, character: Character, seed: int = 5) -> None:
+        rest = character.rest
+        faces = triangles(character.body_faces())
+        x, y, z = rest[faces].mean(axis=1).T
+        near = (y > 6.5) & (y < 7.2) & (z > 0.9) & (np.abs(x) < 0.7)
+        self._faces = faces[near]
+        surface = BVHTree.FromPolygons(
+            [Vector(point) for point in rest[:BODY_VERTICES]], self._faces.tolist()
+        )
+        rng = np.random.default_rng(seed)
+        eye_y = float(character.joint("l-eye")[1])
+        triangle, local = [], []
+        for side in (1.0, -1.0):
+            for _ in range(BROW_STRANDS):
+                strand = self._strand(surface, rest, side, eye_y, rng)
+                if strand is not None:
+                    triangle.append(strand[0])
+                    local.append(strand[1])
+        self._corners = self._faces[np.array(triangle)]
+        self._local = np.array(local)
+
+    def _strand(
+        self,
+        surface: BVHTree,
+        rest: Floats,
+        side: float,
+        eye_y: float,
+        rng: np.random.Generator,
+    ) -> tuple[int, Floats] | None:
+        along = rng.random() ** 1.25  # 0 at the nose, denser there
+        across = rng.uniform(-1, 1)
+        x = np.interp(along, [0, 0.6, 1], [0.145, 0.37, 0.505])
+        y = eye_y + np.interp(along, [0, 0.3, 0.65, 1], [0.190, 0.222, 0.238, 0.180])
+        y += across * np.interp(along, [0, 0.15, 0.6, 1], [0.040, 0.046, 0.030, 0.006])
+        hit, normal, face, _ = surface.ray_cast(Vector((side * x, y, 1.6)), Vector((0, 0, -1)))
+        if hit is None:
+            return None
+        root, up = np.array(hit), np.array(normal)
+        angle = np.interp(along, [0, 0.2, 0.6, 1], [70, 34, 6, -22]) - 18 * across
+        angle = np.radians(angle + rng.normal(0, 7))
+        heading = np.array([side * np.cos(angle), np.sin(angle), 0.0])
+        heading -= up * np.dot(heading, up)
+        heading /= np.linalg.norm(heading)
+        length = np.interp(along, [0, 0.3, 0.8, 1], [0.080, 0.092, 0.065, 0.04])
+        length *= rng.uniform(0.7, 1.1)
+        t = np.linspace(0.0, 1.0, BROW_POINTS)[:, None]
+        points = root + heading * length * t + up * (0.012 + 0.030 * np.sin(0.75 * np.pi * t))
+        corner = rest[self._faces[face]]
+        return face, (points - corner[0]) @ np.linalg.inv(_frames(corner[None])[0]).T
+
+    def points(self, vertices: Floats) -> Floats:
+        """Strands [n, BROW_POINTS, 3] dm on this state of the mesh."""
+        corner = vertices[self._corners]
+        return corner[:, None, 0] + np.einsum("nij,nkj->nki", _frames(corner), self._local)
+
+
+def _frames(corner: Floats) -> Floats:
+    """Triangles [n, 3, 3] → bases [n, 3, 3], columns: two edges and their normal."""
+    first, second = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    return np.stack([first, second, np.cross(first, second)], axis=2)
+
+
+class Lashes:
+    """Strands across the quads of the lash strips, root on the lid."""
+
+    def __init__(self, character: Character, seed: int = 2) -> None:
+        rest = character.rest
+        skin = np.flatnonzero(character.head_share[:BODY_VERTICES] > 0.5)
+        lid = cKDTree(rest[skin])
+        rng = np.random.default_rng(seed)
+        corners, along, length, upper = [], [], [], []
+        for side in "lr":
+            for row in "12":  # 1 the lower lid, 2 the upper
+                group = f"helper-{side}-eyelashes-{row}"
+                for quad in character.base.faces[character.base.faces_of(group)]:
+                    ordered = _root_edge_first(quad, lid.query(rest[quad])[0])
+                    count = 8 if row == "2" else 4
+                    for place in range(count):
+                        corners.append(ordered)
+                        along.append((place + rng.random()) / count)
+                        length.append(rng.uniform(0.75, 1.05) * (1.0 if row == "2" else 0.7))
+                        upper.append(row == "2")
+        self._corners = np.array(corners)
+        self._along = np.array(along)[:, None]
+        self._length = np.array(length)[:, None]
+        self.radius_m = np.linspace(1.0, 0.2, LASH_POINTS) * np.where(upper, 8e-5, 4e-5)[:, None]
+
+    def points(self, vertices: Floats) -> Floats:
+        """Strands [n, LASH_POINTS, 3] dm on this state of the mesh."""
+        root_a, root_b, tip_a, tip_b = vertices[self._corners].transpose(1, 0, 2)
+        root = root_a + self._along * (root_b - root_a)
+        tip = tip_a + self._along * (tip_b - tip_a)
+        reach = (tip - root) * self._length
+        return root[:, None] + reach[:, None] * np.linspace(0, 1, LASH_POINTS)[None, :, None]
+
+
+def _root_edge_first(quad: np.ndarray, distance: Floats) -> np.ndarray:
+    """Orders a quad as (root a, root b, tip a, tip b): the root edge lies nearest to the lid."""
+    choices = [(0, 1, 3, 2), (3, 2, 0, 1), (1, 2, 0, 3), (0, 3, 1, 2)]
+    best = min(
+        choices, key=lambda c: distance[c[0]] + distance[c[1]] - distance[c[2]] - distance[c[3]]
+    )
+    return quad[list(best)]

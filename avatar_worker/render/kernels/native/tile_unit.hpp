@@ -1,0 +1,72 @@
+// The matrix unit's instructions, or (AVATAR_EMULATE_TILES) the same in plain C++ for machines
+// without one: slow, for tests only.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#if !defined(AVATAR_EMULATE_TILES)
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Linux hands out the tile registers on request, once per process, before threads start.
+inline bool request_tiles() {
+    constexpr int kRequestPermission = 0x1023, kTileData = 18;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+struct alignas(64) TileShapes {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t bytes_per_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+// Static and behind a barrier: compilers take only its first bytes as read.
+inline TileShapes tile_shapes;
+
+// Eight tiles of 16 rows and 64 bytes for the thread, while it exists. Made anew for every call:
+// other libraries configure and release tiles on the same thread.
+class TileConfiguration {
+  public:
+    TileConfiguration() {
+        asm volatile("" ::"r"(&tile_shapes) : "memory");
+        _tile_loadconfig(&tile_shapes);
+    }
+    ~TileConfiguration() { _tile_release(); }
+    TileConfiguration(const TileConfiguration&) = delete;
+    TileConfiguration& operator=(const TileConfiguration&) = delete;
+};
+
+// Macros, because compilers want the tile numbers as literals.
+#define TILE_ZERO(t) _tile_zero(t)
+#define TILE_LOAD(t, from) _tile_loadd(t, from, 64)
+#define TILE_STORE(t, to) _tile_stored(t, to, 64)
+#define TILE_MULTIPLY(sum, a, b) _tile_dpbf16ps(sum, a, b)
+
+#else
+
+inline bool request_tiles() { return true; }
+struct TileConfiguration {};
+inline thread_local uint32_t emulated_tiles[8][256];
+
+#define TILE_ZERO(t) std::memset(emulated_tiles[t], 0, 1024)
+#define TILE_LOAD(t, from) std::memcpy(emulated_tiles[t], from, 1024)
+#define TILE_STORE(t, to) std::memcpy(to, emulated_tiles[t], 1024)
+#define TILE_MULTIPLY(sum, a, b) emulated_multiply(sum, a, b)
+
+// Sum += A · B, two bfloat16 numbers in a word.
+inline void emulated_multiply(int Sum, int A, int B) {
+    float sum[256];
+    auto number = [](uint32_t bits) { float v; std::memcpy(&v, &bits, 4); return v; };
+    std::memcpy(sum, emulated_tiles[Sum], 1024);
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < 16; ++k) {
+            const uint32_t a = emulated_tiles[A][row * 16 + k];
+            const float low = number(a << 16), high = number(a & 0xffff0000u);
+            for (int col = 0; col < 16; ++col) {
+                const uint32_t b = emulated_tiles[B][k * 16 + col];
+                sum[row * 16 + col] += low * number(b << 16) + high * number(b & 0xffff0000u);
+            }
+        }
+    std::memcpy(emulated_tiles[Sum], sum, 1024);
+}
+#endif

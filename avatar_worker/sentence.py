@@ -1,0 +1,13 @@
+"""Error messages quote what a file holds, and a file may hold anything."""
+
+from typing import Final
+
+MAX_CHARACTERS: Final = 600
+
+
+def one_line(message: str) -> str:
+    """The message as one printable line; the middle of a very long one is left out."""
+    if len(message) > MAX_CHARACTERS:
+        half = MAX_CHARACTERS // 2
+        message = f"{message[:half]} … {message[-half:]}"
+    return "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))

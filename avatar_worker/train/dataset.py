@@ -1,0 +1,139 @@
+"""A data folder made ready for training: pixels, audio windows, cameras, hull."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from avatar_worker.audio.encoder import AveEncoder
+from avatar_worker.audio.errors import EncoderError
+from avatar_worker.audio.sequence import SoundFeatures
+from avatar_worker.audio.sound import read_sound
+from avatar_worker.audio.window import ABSENT, attention_window
+from avatar_worker.render.checkpoint_layout import EyeMode
+from avatar_worker.render.data_folder import Footage, read_split
+from avatar_worker.render.rays import Intrinsics
+from avatar_worker.train.footage import FramePixels, dilate, read_frames
+from avatar_worker.train.occupancy import HullBuilder
+from avatar_worker.trained import ENCODER_FILE, read_encoder
+
+AABB: Final = (-1.0, -0.5, -1.0, 1.0, 0.5, 1.0)
+HULL_MARGIN_PX: Final = 4
+"""Half a cell, seen from the usual distance: a cell is judged by its centre."""
+
+Report = Callable[[str, int, int], None]
+"""What is being read, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """n frames.
+
+    Attributes:
+        frames: pixels of each.
+        windows: audio features that each frame sees. [n, 8, 512]
+        eyes: brows and blinks. [n, n_eye]
+        eye_mode: what they are.
+        poses: cameras in the field's axes. [n, 4, 4]
+        intrinsics: of all frames.
+        size: width and height in pixels.
+        hull: cells that may be occupied. [128³]
+        aabb: box of the head.
+        fingerprint: tells this data from other data.
+    """
+
+    frames: Sequence[FramePixels]
+    windows: Float[Tensor, "n 8 512"]
+    eyes: Float[Tensor, "n n_eye"]
+    eye_mode: EyeMode
+    poses: Float[Tensor, "n 4 4"]
+    intrinsics: Intrinsics
+    size: tuple[int, int]
+    hull: Bool[np.ndarray, "n_cells"]
+    aabb: tuple[float, ...]
+    fingerprint: str
+
+
+def read_training_data(
+    folder: Path, eye: EyeMode, encoder: Path | None, report: Report
+) -> TrainingData:
+    """Read the train split of a data folder.
+
+    Args:
+        folder: data folder.
+        eye: expression vector to train with.
+        encoder: audio-visual encoder; None to look for it in and beside the folder.
+        report: told what is going on.
+
+    Raises:
+        RenderError: a file is absent or does not fit.
+        AudioError: the encoder or the sound is refused.
+    """
+    footage = read_split(folder, "train", eye)
+    windows = audio_windows(footage, open_encoder(folder, encoder), report)
+    hull = HullBuilder(AABB, footage.intrinsics)
+    frames = []
+    for index, (frame, mask) in enumerate(read_frames(footage)):
+        hull.carve(footage.poses[index], dilate(mask, HULL_MARGIN_PX))
+        frames.append(frame)
+        report("pictures", index + 1, len(footage.image_ids))
+    return TrainingData(
+        frames=frames,
+        windows=windows,
+        eyes=torch.from_numpy(footage.eyes),
+        eye_mode=eye,
+        poses=torch.from_numpy(footage.poses),
+        intrinsics=footage.intrinsics,
+        size=(footage.width, footage.height),
+        hull=hull.cells(),
+        aabb=AABB,
+        fingerprint=_fingerprint(footage, eye, windows),
+    )
+
+
+def open_encoder(folder: Path, given: Path | None) -> AveEncoder:
+    """The encoder file given, else `audio_visual_encoder.pth` in or beside the data folder.
+
+    Raises:
+        EncoderError: there is none, or it is refused.
+    """
+    candidates = [given] if given else [folder / ENCODER_FILE, folder.parent / ENCODER_FILE]
+    for path in candidates:
+        if path.is_file():
+            return AveEncoder(read_encoder(path))
+    raise EncoderError(f"no audio encoder: {candidates[0]} is expected, or --ave FILE")
+
+
+def audio_windows(
+    footage: Footage, encoder: AveEncoder, report: Report
+) -> Float[Tensor, "n 8 512"]:
+    """The eight features that each frame of a split sees in the footage's own sound.
+
+    As in the original, a split knows no features but those of its own frames: windows are filled
+    with zeros beyond its ends.
+    """
+    features = SoundFeatures(encoder, read_sound(footage.folder / "aud.wav").mono())
+    rows = []
+    for number in footage.audio_ids:
+        rows.append(features[min(number, len(features) - 1)])
+        report("sound", len(rows), len(footage.audio_ids))
+    table = torch.stack([*rows, torch.zeros_like(rows[0])])  # the last row is the absent one
+    n = len(rows)
+    order = [
+        [n if seen == ABSENT else seen for seen in attention_window(index, n, 2)]
+        for index in range(n)
+    ]
+    return table[torch.tensor(order)]
+
+
+def _fingerprint(footage: Footage, eye: EyeMode, windows: Tensor) -> str:
+    digest = hashlib.sha256(f"{footage.image_ids}{footage.intrinsics}{eye}".encode())
+    digest.update(footage.poses.tobytes())
+    digest.update(windows.numpy().tobytes())
+    return digest.hexdigest()

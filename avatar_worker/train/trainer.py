@@ -1,0 +1,264 @@
+"""One run of training: a head, its data, and everything that changes from step to step.
+
+A step draws rays of a few frames, lets the kernel go forward and back, adds the ambient terms on
+some of the samples, carries the gradients on to the checkpoint's weights and moves them. Given
+the number of threads, a run that was stopped and resumed goes on bit for bit as if it had not
+been.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from avatar_worker.render.checkpoint_layout import Flavour
+from avatar_worker.train.dataset import TrainingData
+from avatar_worker.train.errors import TrainingError
+from avatar_worker.train.head import TrainedHead
+from avatar_worker.train.kernels import TrainerKernel
+from avatar_worker.train.kernels.cpu import Trained
+from avatar_worker.train.occupancy import TrainedOccupancy
+from avatar_worker.train.sampling import draw_rays
+from avatar_worker.train.schedule import (
+    AMBIENT_STRIDE,
+    ENTROPY,
+    FIRST_REFRESH,
+    FIRST_UPDATE,
+    FRAMES_PER_STEP,
+    MIN_RAYS,
+    OCCUPANCY_STEPS,
+    REFRESH_STEPS,
+    SECOND_MOMENT,
+    TABLE_DECAY,
+    StepPlan,
+    plan,
+    rays_per_frame,
+)
+
+ATTENTION_GAIN: Final = 5.0
+"""The audio attention learns faster than the other networks; its decay is 1e-4."""
+
+MANY_FRAMES: Final = 200
+FADING: Final = (0.8, 0.95)
+"""Of densities, for few and for many frames: rare states must not be forgotten."""
+
+LANES: Final = 16
+STATE_VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        step: steps done.
+        seconds: time spent in steps.
+        n_rays: rays of each frame in the next step.
+        samples_per_ray: running mean of evaluated samples.
+        loss: running mean of the colour loss.
+        opaque: running mean of the share of opaque rays.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    n_rays: int = MIN_RAYS
+    samples_per_ray: float = 16.0
+    loss: float = math.nan
+    opaque: float = 0.0
+
+
+class Trainer:
+    """Trains one head.
+
+    Args:
+        data: frames, audio windows, cameras.
+        kernel: compiled step.
+        seed: of first weights and of every draw.
+    """
+
+    def __init__(self, data: TrainingData, kernel: TrainerKernel, seed: int = 0) -> None:
+        self.data: Final = data
+        self.flavour: Final = Flavour(
+            audio="ave", audio_dim=512, has_attention=True, eye=data.eye_mode,
+            n_eye=data.eyes.shape[1], n_code=4, n_codes=20_000, is_er_nerf=False, has_torso=False,
+        )  # fmt: skip
+        self.head: Final = TrainedHead(self.flavour, seed)
+        self.occupancy: Final = TrainedOccupancy(data.hull, FADING[len(data.frames) >= MANY_FRAMES])
+        self.progress = Progress()
+        self._kernel = kernel
+        self._random = torch.Generator().manual_seed(seed + 1)
+        self._grad_tables = torch.zeros_like(self.head.tables)
+        self._squares = torch.zeros_like(self.head.tables)
+        self._optimiser = self._make_optimiser()
+
+    def step(self, done: float) -> None:
+        """One step of a run of which `done`, 0 … 1, is over.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
+        """
+        at = self.progress
+        self._look_at_occupancy()
+        now = plan(at.step, done)
+        chosen = self._choose_frames()
+        rays, is_lower = draw_rays([self.data.frames[i] for i in chosen], at.n_rays, self._random)
+        merged = self.head.merged(self.data.windows[chosen], self.data.eyes[chosen])
+        plain = merged.plain()
+        grads = plain.zeros()
+        counts, trained = self._kernel.step(
+            rays, merged=plain, tables=self.head.tables, grad_merged=grads,
+            grad_tables=self._grad_tables, occupancy=self.occupancy.bits,
+            poses=self.data.poses[chosen].contiguous(), intrinsics=self.data.intrinsics,
+            size=self.data.size, aabb=self.data.aabb, cap=now.cap, entropy=ENTROPY,
+            distortion=now.distortion,
+        )  # fmt: skip
+        if not math.isfinite(counts.color_loss):
+            raise TrainingError(f"the loss of step {at.step} is {counts.color_loss}")
+        self._optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(list(merged), list(grads))
+        if now.ambient > 0:
+            self._add_ambient(trained, is_lower, now.ambient / len(rays.pixel))
+        self._move(now)
+
+        weight = 1.0 / min(at.step + 1, 100)
+        per_ray = counts.evaluated / len(rays.pixel)
+        at.samples_per_ray += weight * (per_ray - at.samples_per_ray)
+        at.loss = counts.color_loss if at.step == 0 else at.loss + weight * (
+            counts.color_loss - at.loss
+        )  # fmt: skip
+        at.opaque += weight * (counts.opaque - at.opaque)
+        at.step += 1
+        if at.step % REFRESH_STEPS == 0:
+            at.n_rays = rays_per_frame(at.n_rays, at.samples_per_ray)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The run so far as the original stores a head; see `checkpoints.write_head`."""
+        grid, bits, mean_density = self.occupancy.stored()
+        state = self.head.state(density_grid=grid, density_bitfield=bits, aabb=self.data.aabb)
+        n_frames = len(self.data.frames)
+        seen = self.progress.step * min(FRAMES_PER_STEP, n_frames)
+        # Names of four digits: the newest is found by the order of names.
+        epoch = min(max(1, round(seen / n_frames)), 9999)
+        return {
+            "epoch": epoch,
+            "global_step": self.progress.step,
+            "stats": {
+                "loss": [], "valid_loss": [], "results": [], "checkpoints": [],
+                "best_result": None,
+            },
+            "mean_count": int(self.progress.samples_per_ray * self.progress.n_rays),
+            "mean_density": mean_density,
+            "mean_density_torso": 0.0,
+            "model": state,
+        }  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as plain tensors and values."""
+        return {
+            "version": STATE_VERSION,
+            "progress": asdict(self.progress),
+            "tables": self.head.tables,
+            "squares": self._squares,
+            "code": self.head.code.detach(),
+            "weights": {key: tensor.detach() for key, tensor in self.head.weights.items()},
+            "optimiser": self._optimiser.state_dict(),
+            "random": self._random.get_state(),
+            "occupancy": self.occupancy.state(),
+            "data": self.data.fingerprint,
+        }
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`.
+
+        Raises:
+            TrainingError: the state is of another data folder, or of another version.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise TrainingError("the stored training state is of another version")
+        if state.get("data") != self.data.fingerprint:
+            raise TrainingError(
+                "the workspace was trained on other data; choose another one or --restart"
+            )
+        self.progress = Progress(**state["progress"])
+        self.head.tables.copy_(state["tables"])
+        self._squares.copy_(state["squares"])
+        self.head.code.copy_(state["code"])
+        for key, tensor in self.head.weights.items():
+            tensor.copy_(state["weights"][key])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._random.set_state(state["random"])
+        self.occupancy.restore(state["occupancy"])
+
+    def _make_optimiser(self) -> torch.optim.AdamW:
+        """Groups as the original has them; rates are set per step."""
+        attention: list[Tensor] = []
+        others = [self.head.code]
+        for key, tensor in self.head.weights.items():
+            if key.startswith("unc_net."):
+                continue  # trained by terms that drawing never sees
+            (attention if key.startswith("audio_att_net.") else others).append(tensor)
+        groups = [
+            {"params": others, "gain": 1.0, "weight_decay": 0.0},
+            {"params": attention, "gain": ATTENTION_GAIN, "weight_decay": 1e-4},
+        ]
+        return torch.optim.AdamW(groups, lr=1.0, betas=(0.0, SECOND_MOMENT), eps=1e-8,
+                                 fused=True)  # fmt: skip
+
+    def _choose_frames(self) -> list[int]:
+        n = len(self.data.frames)
+        count = min(FRAMES_PER_STEP, n)
+        return torch.randperm(n, generator=self._random)[:count].tolist()
+
+    def _move(self, now: StepPlan) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = now.network_rate * group["gain"]
+        self._optimiser.step()
+        self._kernel.adam(
+            self.head.tables, self._grad_tables, self._squares, rate=now.table_rate,
+            decay=TABLE_DECAY, beta=SECOND_MOMENT, n_steps=self.progress.step + 1,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _look_at_occupancy(self) -> None:
+        step = self.progress.step
+        if step < FIRST_UPDATE or step % OCCUPANCY_STEPS != 0:
+            return
+        chosen = self._choose_frames()[:1]
+        merged = self.head.merged(self.data.windows[chosen], self.data.eyes[chosen]).plain()
+        cells, points = self.occupancy.draw(self._random)
+        self.occupancy.note(cells, self._kernel.density(points, merged, self.head.tables))
+        if step >= FIRST_REFRESH and step % REFRESH_STEPS == 0:
+            self.occupancy.refresh()
+
+    def _add_ambient(
+        self, trained: Trained, is_lower: Bool[Tensor, "n_rays"], weight: float
+    ) -> None:
+        """Audio may not matter outside the lower face, nor eyes inside it.
+
+        Norms of the attentions, summed over the samples of a ray; every sixteenth sample stands
+        for all.
+        """
+        kept = torch.nonzero(trained.is_kept)[:, 0]
+        offset = int(torch.randint(AMBIENT_STRIDE, (), generator=self._random))
+        chosen = kept[offset::AMBIENT_STRIDE]
+        chosen = chosen[: len(chosen) // LANES * LANES]
+        if len(chosen) == 0:
+            return
+        points = trained.position[:, chosen].contiguous()
+        features = self._kernel.features(points, self.head.tables).requires_grad_()
+        in_lower = is_lower[trained.ray[chosen].long()].float()
+        audio = self._attention_norms("aud_ch_att_net", features) * (1.0 - in_lower)
+        eyes = self._attention_norms("eye_att_net", features) * in_lower
+        torch.autograd.backward((audio + eyes).sum() * (weight * AMBIENT_STRIDE))
+        assert features.grad is not None
+        self._kernel.scatter(points, features.grad, self._grad_tables)
+
+    def _attention_norms(self, network: str, features: Float[Tensor, "36 n"]) -> Float[Tensor, "n"]:
+        w = self.head.weights
+        hidden = torch.relu(w[f"{network}.net.0.weight"] @ features)
+        norms: Tensor = torch.linalg.vector_norm(w[f"{network}.net.1.weight"] @ hidden, dim=0)
+        return norms

@@ -1,0 +1,231 @@
+"""A character straight from training: data folder and workspace, no bundle between.
+
+Used by `render`, by `import`, and by whoever points the settings at a trained SyncTalk model.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from avatar_worker.audio.encoder import AveEncoder
+from avatar_worker.audio.errors import EncoderError, FeatureError
+from avatar_worker.audio.features import AudioModel
+from avatar_worker.audio.pooling import AudioNetworks
+from avatar_worker.audio.sequence import SoundFeatures, read_features
+from avatar_worker.audio.sound import read_sound
+from avatar_worker.audio.window import AttentionMode
+from avatar_worker.character import Character
+from avatar_worker.render.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from avatar_worker.render.data_folder import Footage, FootageScenes, Split, read_split
+from avatar_worker.render.errors import CheckpointContentError, UnsupportedCharacterError
+from avatar_worker.render.motion import offset_cameras
+from avatar_worker.render.scene import SCENE_CACHE_BYTES
+from avatar_worker.render.torch_file import load_tensors
+from avatar_worker.render.torso import TorsoField
+
+ENCODER_FILE: Final = "audio_visual_encoder.pth"
+FEATURE_FILES: Final = {
+    "deepspeech": "aud_ds.npy",
+    "hubert": "aud_hu.npy",
+    "esperanto": "aud_eo.npy",
+    "other": "aud.npy",
+}
+"""Where a data folder keeps the features of its own sound, if they are not computed from it."""
+
+MAX_OFFSET: Final = 1e4
+"""Degrees or units that training can have moved a camera by; more cannot be."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedFolder:
+    """A checkpoint and the footage it belongs to.
+
+    Attributes:
+        checkpoint: the head, checked.
+        footage: frames of the chosen split.
+        networks: the head's audio networks.
+        mode: audio window mode.
+        torso: what draws neck and shoulders; None for the pictures of the folder.
+    """
+
+    checkpoint: Checkpoint
+    footage: Footage
+    networks: AudioNetworks
+    mode: AttentionMode
+    torso: TorsoField | None = None
+
+    def encoder(self, path: Path | None) -> AveEncoder:
+        """The audio-visual encoder in a file, or in one of the usual places.
+
+        Raises:
+            FeatureError: the head listens to features of another kind.
+            EncoderError: there is no such file, or it is refused.
+        """
+        if self.checkpoint.flavour.audio != "ave":
+            raise FeatureError(
+                f"{self.checkpoint.path} listens to {self.checkpoint.flavour.audio} features, "
+                "which are read from a file: give --features"
+            )
+        return AveEncoder(read_encoder(self.encoder_file(path)))
+
+    def encoder_file(self, given: Path | None) -> Path:
+        """The file given, else `audio_visual_encoder.pth` in or beside data or workspace.
+
+        Raises:
+            EncoderError: there is none.
+        """
+        data, checkpoints = self.footage.folder, self.checkpoint.path.parent
+        near = (data, data.parent, checkpoints, checkpoints.parent, checkpoints.parent.parent)
+        candidates = [given] if given else [folder / ENCODER_FILE for folder in near]
+        for candidate in candidates:
+            if candidate.is_file():
+                return candidate
+        raise EncoderError(
+            f"no audio encoder: {candidates[0]} is expected, or another file named with --ave"
+        )
+
+    def audio_model(self, encoder: Path | None) -> AudioModel:
+        """Encoder and networks together, for the live path."""
+        return AudioModel(self.encoder(encoder), self.networks, self.mode)
+
+    def own_features(self, encoder: Path | None) -> Sequence[Tensor]:
+        """Features of the footage's own sound, one for each frame of the split.
+
+        A frame beyond the sound's end takes the last feature.
+        """
+        kind = self.checkpoint.flavour.audio
+        if kind == "ave":
+            sound = read_sound(self.footage.folder / "aud.wav")
+            features: Sequence[Tensor] = SoundFeatures(self.encoder(encoder), sound.mono())
+        else:
+            features = read_features(self.footage.folder / FEATURE_FILES[kind], self.networks)
+        return [features[min(number, len(features) - 1)] for number in self.footage.audio_ids]
+
+    def scenes(
+        self,
+        *,
+        portrait: bool,
+        width: int | None = None,
+        height: int | None = None,
+        background: str | None = None,
+        cache_bytes: int = SCENE_CACHE_BYTES,
+    ) -> FootageScenes:
+        """Cameras and pictures of the footage, with the torso if there is one."""
+        if portrait and self.torso is not None:
+            raise UnsupportedCharacterError(
+                "a portrait shows the neck of the footage: leave out torso or portrait"
+            )
+        return FootageScenes(
+            self.footage,
+            portrait=portrait,
+            width=width,
+            height=height,
+            background=background,
+            torso=self.torso,
+            cache_bytes=cache_bytes,
+        )
+
+    def character(
+        self,
+        *,
+        portrait: bool,
+        width: int | None = None,
+        height: int | None = None,
+        background: str | None = None,
+        audio: AudioModel | None = None,
+        name: str = "default",
+    ) -> Character:
+        """The character, its pictures read from the data folder as they are needed.
+
+        Raises:
+            UnsupportedCharacterError: a portrait with a neural torso, which would not be seen.
+        """
+        scenes = self.scenes(portrait=portrait, width=width, height=height, background=background)
+        flavour = self.checkpoint.flavour
+        return Character(
+            name=name,
+            engine="synctalk",
+            width=scenes.size[0],
+            height=scenes.size[1],
+            options={"portrait": portrait, "eye": flavour.eye, "attention": self.mode},
+            head=self.checkpoint.head(),
+            audio=audio,
+            scenes=scenes,
+            portrait=portrait,
+        )
+
+
+def open_trained(
+    data: Path,
+    workspace: Path,
+    *,
+    torso: bool = False,
+    split: Split = "val",
+    checkpoint: str = "latest",
+    attention: AttentionMode = 2,
+    part: tuple[int, int | None] = (0, None),
+) -> TrainedFolder:
+    """Read a checkpoint and the small files of its data folder.
+
+    Args:
+        data: data folder.
+        workspace: folder with `checkpoints/`.
+        torso: draw the neural torso of the checkpoint.
+        split: whose frames are the pose track.
+        checkpoint: `latest`, `best` or a file.
+        attention: audio window mode the head was trained with; shapes do not tell 1 from 2.
+        part: frames start … stop − 1 of the split, as if there were no others.
+
+    Raises:
+        RenderError: checkpoint or data folder are refused.
+    """
+    found = read_checkpoint(find_checkpoint(workspace, checkpoint))
+    log.info("%s: %s, epoch %d", found.path, found.flavour, found.epoch)
+    footage = read_split(data, split, found.flavour.eye)
+    if split == "train":
+        footage = _offset(footage, found)
+    if part != (0, None):
+        footage = footage.part(*part)
+    mode: AttentionMode = attention if found.flavour.has_attention else 0
+    field = TorsoField(found.torso()) if torso else None
+    return TrainedFolder(found, footage, AudioNetworks(found.state), mode, field)
+
+
+def _offset(footage: Footage, checkpoint: Checkpoint) -> Footage:
+    """The split's cameras as training moved them, where it did (`--train_camera`)."""
+    turns, shifts = (checkpoint.state.get(key) for key in ("camera_dR", "camera_dT"))
+    if turns is None or shifts is None:
+        return footage
+    n = len(footage.image_ids)
+    for name, tensor in (("camera_dR", turns), ("camera_dT", shifts)):
+        if tensor.ndim != 2 or tensor.shape[1] != 3 or len(tensor) < n:
+            raise CheckpointContentError(
+                f"{checkpoint.path}: {name} has shape {tuple(tensor.shape)}; "
+                f"expected 3 numbers for each of {n} frames"
+            )
+        if tensor.dtype != torch.float32 or float(tensor.abs().max()) > MAX_OFFSET:
+            raise CheckpointContentError(
+                f"{checkpoint.path}: {name} holds {tensor.dtype}, or more than a camera can have "
+                f"moved; expected {torch.float32} up to {MAX_OFFSET:g}"
+            )
+    return offset_cameras(footage, turns.numpy(), shifts.numpy())
+
+
+def read_encoder(path: Path) -> dict[str, Tensor]:
+    """Tensors of an encoder file, read with the restricted reader.
+
+    Raises:
+        RenderError: the file cannot be read safely.
+        EncoderError: it holds no dictionary.
+    """
+    content = load_tensors(path)
+    if not isinstance(content, Mapping):
+        raise EncoderError(f"{path} holds a {type(content).__name__}; expected tensors by name")
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

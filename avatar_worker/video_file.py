@@ -1,0 +1,146 @@
+"""Writes pictures one by one to `.mp4` (with sound) or `.npz`; nothing but the last is held.
+
+The file appears under its name only when it is complete.
+"""
+
+import zipfile
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+FPS: Final = 25
+SOUND_RATE_HZ: Final = 48_000
+VIDEO_QUALITY: Final = "10"
+"""Constant rate factor, the one that the original's video writer ends up with."""
+
+
+class PictureWriter(ABC):
+    """Takes pictures in order; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.part")
+
+    @abstractmethod
+    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
+        """Append one RGB picture."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Write what is still missing and close the file."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Close the file, complete or not."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._finish()
+            self._partial.replace(self._path)
+        else:
+            self._abandon()
+            self._partial.unlink(missing_ok=True)
+
+
+class NpzWriter(PictureWriter):
+    """`frames` uint8 [n, H, W, 3] and `frame_index` int32 [n]."""
+
+    def __init__(self, path: Path, n_frames: int, size: tuple[int, int]) -> None:
+        super().__init__(path)
+        width, height = size
+        self._indices: list[int] = []
+        self._archive = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._frames = self._archive.open("frames.npy", "w", force_zip64=True)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n_frames, height, width, 3)}
+        np.lib.format.write_array_header_1_0(self._frames, header)
+        self._n_frames = n_frames
+
+    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
+        """Append one picture."""
+        self._indices.append(frame_index)
+        self._frames.write(np.ascontiguousarray(picture).tobytes())
+
+    def _finish(self) -> None:
+        if len(self._indices) != self._n_frames:
+            raise ValueError(f"{len(self._indices)} pictures came; {self._n_frames} were announced")
+        self._frames.close()
+        with self._archive.open("frame_index.npy", "w") as file:
+            np.lib.format.write_array(file, np.array(self._indices, np.int32))
+        self._archive.close()
+
+    def _abandon(self) -> None:
+        self._frames.close()
+        self._archive.close()
+
+
+class Mp4Writer(PictureWriter):
+    """H.264 at 25 frames a second, and AAC where there is sound.
+
+    Args:
+        path: of the file.
+        size: width and height in pixels.
+        sound: mono samples that begin with the first picture, and their rate.
+    """
+
+    def __init__(
+        self, path: Path, size: tuple[int, int], sound: tuple[NDArray[np.float32], int] | None
+    ) -> None:
+        super().__init__(path)
+        self._container = av.open(str(self._partial), "w", format="mp4")
+        self._video = self._container.add_stream("libx264", rate=FPS)
+        self._video.width, self._video.height = size
+        is_even = size[0] % 2 == 0 and size[1] % 2 == 0
+        self._video.pix_fmt = "yuv420p" if is_even else "yuv444p"  # 4:2:0 needs even sides
+        self._video.options = {"crf": VIDEO_QUALITY, "preset": "medium"}
+        self._n_frames = 0
+        self._samples = np.zeros(0, np.float32)
+        self._sound: av.AudioStream | None = None
+        if sound is not None:
+            samples, rate_hz = sound
+            self._samples = np.asarray(soxr.resample(samples, rate_hz, SOUND_RATE_HZ), np.float32)
+            self._sound = self._container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
+            self._sound.bit_rate = 128_000
+
+    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
+        """Append one picture."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts, frame.time_base = self._n_frames, Fraction(1, FPS)
+        self._container.mux(self._video.encode(frame))
+        self._n_frames += 1
+
+    def _finish(self) -> None:
+        self._container.mux(self._video.encode(None))
+        if self._sound is not None:
+            self._encode_sound(self._sound)
+        self._container.close()
+
+    def _encode_sound(self, stream: av.AudioStream) -> None:
+        """The sound, as long as the pictures."""
+        n_samples = self._n_frames * SOUND_RATE_HZ // FPS
+        samples = np.zeros(n_samples, np.float32)
+        samples[: len(self._samples)] = self._samples[:n_samples]
+        for start in range(0, n_samples, 1024):
+            part = samples[None, start : start + 1024].clip(-1.0, 1.0)
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = SOUND_RATE_HZ, start
+            frame.time_base = Fraction(1, SOUND_RATE_HZ)
+            self._container.mux(stream.encode(frame))
+        self._container.mux(stream.encode(None))
+
+    def _abandon(self) -> None:
+        self._container.close()

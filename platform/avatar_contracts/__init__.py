@@ -1,0 +1,1 @@
+"""What crosses a process boundary: every process imports it, it imports the standard library."""

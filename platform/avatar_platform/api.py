@@ -1,0 +1,88 @@
+"""The public API object: version, error shape, routers. Every route names its key's scope."""
+
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+
+from avatar_platform.characters.api import router as characters
+from avatar_platform.characters.api import voices_router as voices
+from avatar_platform.errors import InvalidRequestError, NotFoundError, PlatformError, problem
+from avatar_platform.fleet.public_api import router as workers
+from avatar_platform.observability import log
+from avatar_platform.sessions.api import router as sessions
+from avatar_platform.sessions.usage import router as usage
+from avatar_platform.webhooks.api import router as webhooks
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class PublicAPI(NinjaAPI):
+    """Says in its description that errors are `application/problem+json`."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(**kwargs)
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                for status, answer in operation["responses"].items():
+                    content = answer.get("content", {})
+                    if int(status) >= 400 and "application/json" in content:
+                        content[PROBLEM_JSON] = content.pop("application/json")
+        return schema
+
+
+api = PublicAPI(
+    title="Avatar platform",
+    version="1",
+    description="Sessions with real-time conversational avatars. Errors are RFC 9457 problems.",
+    urls_namespace="api-v1",
+)
+api.add_router("/sessions", sessions)
+api.add_router("/characters", characters)
+api.add_router("/voices", voices)
+api.add_router("/workers", workers)
+api.add_router("/usage", usage)
+api.add_router("/webhooks", webhooks)
+
+
+@api.exception_handler(PlatformError)
+def on_platform_error(request: HttpRequest, error: PlatformError) -> HttpResponse:
+    return problem(error)
+
+
+@api.exception_handler(ValidationError)
+def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    issues = [
+        {
+            "field": ".".join(str(part) for part in issue["loc"][1:]),
+            "message": issue["msg"],
+        }
+        for issue in error.errors
+    ]
+    first = issues[0] if issues else {"field": "", "message": "the request is not valid"}
+    message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    return problem(InvalidRequestError(message, field=first["field"], errors=issues))
+
+
+@api.exception_handler(Http404)
+def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problem(NotFoundError("no such thing"))
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return problem(InvalidRequestError(str(error)))
+
+
+@api.exception_handler(RequestDataTooBig)
+def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return problem(InvalidRequestError("the request is too large"))
+
+
+@api.exception_handler(Exception)
+def on_anything_else(request: HttpRequest, error: Exception) -> HttpResponse:
+    log().exception("request failed", path=request.path, error=type(error).__name__)
+    return problem(PlatformError("something went wrong on our side"))

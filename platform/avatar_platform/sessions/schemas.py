@@ -1,0 +1,155 @@
+"""The bodies of the session calls."""
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+from ninja import Schema
+from pydantic import AnyHttpUrl, Field, field_validator
+
+from avatar_contracts.states import EndReason, SessionMode, SessionState
+from avatar_platform.gateways.outbound import check_url
+from avatar_platform.schemas import Strict, Text
+from avatar_platform.sessions.joining import Role
+from avatar_platform.sessions.services import Wish
+
+MAX_METADATA_BYTES: Final = 16_384
+MAX_TEXT_CHARS: Final = 4_000
+
+
+class PersonaIn(Strict):
+    """Overrides the character's persona, field by field."""
+
+    instructions: Text | None = Field(None, max_length=20_000)
+    voice: Text | None = Field(None, max_length=120)
+    language: Text | None = Field(None, max_length=20)
+    greeting: Text | None = Field(None, max_length=2_000)
+
+
+class SessionIn(Strict):
+    character: Text = Field(min_length=1, max_length=64, description="Slug or id.")
+    persona: PersonaIn | None = None
+    mode: SessionMode = SessionMode.CONVERSATION
+    max_duration_s: int = Field(1800, ge=10, le=6 * 3600)
+    idle_timeout_s: int = Field(180, ge=10, le=3600)
+    callback_url: AnyHttpUrl | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Yours; at most 16 kB.")
+
+    @field_validator("callback_url")
+    @classmethod
+    def _outside(cls, value: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        if value is not None:
+            check_url(str(value))
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(value)
+        if len(text) > MAX_METADATA_BYTES:
+            raise ValueError(f"at most {MAX_METADATA_BYTES} bytes of JSON")
+        if "\\u0000" in text:
+            raise ValueError("NUL characters are not allowed")
+        return value
+
+    def as_wish(self) -> Wish:
+        return Wish(
+            character=self.character,
+            mode=self.mode,
+            persona=self.persona.model_dump(exclude_none=True) if self.persona else {},
+            max_duration_s=self.max_duration_s,
+            idle_timeout_s=self.idle_timeout_s,
+            metadata=self.metadata,
+            callback_url=str(self.callback_url) if self.callback_url else "",
+        )
+
+
+class TokenIn(Strict):
+    role: Role = Role.PARTICIPANT
+
+
+class SayIn(Strict):
+    text: Text = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+
+
+class EndIn(Strict):
+    reason: EndReason = EndReason.API_CLOSED
+
+
+class RoomOut(Schema):
+    url: str
+    room: str
+
+
+class JoinOut(RoomOut):
+    token: str
+    identity: str
+
+
+class QueueOut(Schema):
+    position: int = Field(description="1 is next.")
+    eta_s: int | None = Field(description="Estimated; null while no worker serves.")
+
+
+class FailureOut(Schema):
+    reason: str
+    message: str
+
+
+class TimingsOut(Schema):
+    """From the creation on, except where said."""
+
+    queued_ms: int | None
+    provision_ms: int | None = Field(description="From the claim to ready.")
+    first_frame_ms: int | None
+    ready_ms: int | None
+
+
+class SessionOut(Schema):
+    id: str
+    status: SessionState
+    character: str | None
+    mode: SessionMode
+    livekit: RoomOut
+    queue: QueueOut | None
+    end_reason: EndReason | None
+    end_message: str | None
+    failure: FailureOut | None
+    timings: TimingsOut
+    epoch: int = Field(description="How often the session was handed to an avatar worker.")
+    max_duration_s: int
+    idle_timeout_s: int
+    created_at: datetime
+    ready_at: datetime | None
+    ended_at: datetime | None
+    metadata: dict[str, Any]
+
+
+class SessionCreated(SessionOut):
+    livekit: JoinOut
+
+
+class SessionPage(Schema):
+    items: list[SessionOut]
+    next_cursor: str | None
+
+
+class LineOut(Schema):
+    role: str = Field(description="user or avatar")
+    text: str
+    at: datetime
+
+
+class Transcript(Schema):
+    items: list[LineOut]
+
+
+class EventOut(Schema):
+    kind: str
+    at: datetime
+    epoch: int
+    data: dict[str, Any]
+
+
+class Events(Schema):
+    items: list[EventOut]

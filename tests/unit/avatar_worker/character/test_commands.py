@@ -1,0 +1,156 @@
+import av
+import numpy as np
+import pytest
+
+from avatar_worker.__main__ import main
+from avatar_worker.character import load_bundle
+from tests.unit.avatar_worker import mini
+
+pytestmark = pytest.mark.unit
+
+WHO = ["--data", str(mini.DATA), "--workspace", str(mini.WORKSPACE), "--ave", str(mini.ENCODER)]
+
+
+def render(*options: object) -> int:
+    return main(["render", *WHO, "--device", "cpu", *map(str, options)])
+
+
+def test_the_split_with_its_own_sound_is_drawn_as_by_the_original(tmp_path):
+    out = tmp_path / "own.npz"
+    assert render("--no-portrait", "--start-frame", 5, "--frames", 2, "--out", out) == 0
+    with np.load(out) as drawn:
+        assert drawn["frame_index"].tolist() == [5, 6]
+        for picture, frame in zip(drawn["frames"], (5, 6), strict=True):
+            reference = mini.golden("frames_head")["image_uint8"][frame]
+            mini.assert_reference_quality(picture, reference)
+
+
+def test_the_train_split_is_drawn_as_by_the_original(tmp_path):
+    out = tmp_path / "train.npz"
+    assert render("--no-portrait", "--split", "train", "--frames", 1, "--out", out) == 0
+    with np.load(out) as drawn:
+        mini.assert_reference_quality(
+            drawn["frames"][0], mini.golden("frames_train")["image_uint8"][0]
+        )
+
+
+def test_held_eyes_are_drawn_as_by_the_original(tmp_path):
+    out, reference = tmp_path / "eyes.npz", mini.golden("variants")
+    assert render("--no-portrait", "--fix-eye", 0.25, "--data-range", 0, 5, "--out", out) == 0
+    with np.load(out) as drawn:
+        assert reference["fix_eye_pose_index"].tolist() == [0, 1, 2, 3, 4]
+        for picture, expected in zip(drawn["frames"], reference["fix_eye_uint8"], strict=True):
+            mini.assert_reference_quality(picture, expected)
+
+
+def test_smoothed_lips_are_drawn_as_by_the_original(tmp_path):
+    out, reference = tmp_path / "lips.npz", mini.golden("variants")["smooth_lips_uint8"]
+    assert render("--no-portrait", "--smooth-lips", "--start-frame", 3, "--frames", 1,
+                  "--out", out) == 0  # fmt: skip
+    with np.load(out) as drawn:
+        mini.assert_reference_quality(drawn["frames"][0], reference[3])
+
+
+@pytest.mark.parametrize(("flag", "frame"), [("--smooth-path", 2), ("--smooth-eye", 0)])
+def test_smoothed_tracks_are_drawn_as_by_the_original(flag, frame, tmp_path):
+    out, variants = tmp_path / "smooth.npz", mini.golden("variants")
+    part = (2, 8) if flag == "--smooth-eye" else (0, -1)
+    assert render("--no-portrait", flag, "--data-range", *part, "--start-frame", frame,
+                  "--frames", 1, "--out", out) == 0  # fmt: skip
+    reference = variants[flag.removeprefix("--").replace("-", "_") + "_uint8"]
+    row = 0 if flag == "--smooth-eye" else variants["smooth_path_index"].tolist().index(frame)
+    with np.load(out) as drawn:
+        mini.assert_reference_quality(drawn["frames"][0], reference[row])
+
+
+def test_the_track_turns_as_in_the_original(tmp_path):
+    out, reference = tmp_path / "turn.npz", mini.golden("variants")
+    options = ["--no-portrait", "--split", "train", "--data-range", 0, 12]
+    options += ["--audio", mini.CROSS_WAV, "--start-frame", 11, "--frames", 3]
+    assert render(*options, "--out", out) == 0
+    with np.load(out) as drawn:
+        for frame, expected in zip(
+            reference["mirror_index"], reference["mirror_uint8"], strict=True
+        ):
+            if frame in drawn["frame_index"]:
+                mini.assert_reference_quality(drawn["frames"][frame - 11], expected)
+
+
+def test_a_video_has_pictures_and_sound(tmp_path):
+    out = tmp_path / "cross.mp4"
+    assert render("--audio", mini.CROSS_WAV, "--frames", 5, "--out", out) == 0
+    with av.open(str(out)) as video:
+        stream = video.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (128, 128, 25)
+        assert (stream.codec_context.name, stream.frames) == ("h264", 5)
+        assert video.streams.audio[0].codec_context.name == "aac"
+        sound = [frame.to_ndarray() for frame in video.decode(video.streams.audio[0])]
+    n_samples = sum(part.shape[1] for part in sound)
+    assert abs(n_samples - 5 * 1920) <= 2048  # AAC pads to blocks of 1,024
+    assert [path.name for path in tmp_path.iterdir()] == ["cross.mp4"]
+
+
+def test_the_fast_path_is_close_to_the_exact_one(tmp_path):
+    for precision in ("fp32", "auto"):
+        assert (
+            render("--frames", 1, "--precision", precision, "--out", tmp_path / f"{precision}.npz")
+            == 0
+        )
+    with np.load(tmp_path / "fp32.npz") as exact, np.load(tmp_path / "auto.npz") as fast:
+        assert mini.psnr(fast["frames"][0], exact["frames"][0]) >= 40.0
+
+
+def test_a_bundle_is_made_and_drawn(tmp_path):
+    bundle = tmp_path / "mini.zip"
+    assert main(["import", *WHO, "--out", str(bundle), "--name", "mini", "--split", "val",
+                 "--loop", "2", "5"]) == 0  # fmt: skip
+    scenes = load_bundle(bundle).scenes
+    assert scenes is not None
+    assert scenes.n_scenes == 3
+    out = tmp_path / "drawn.npz"
+    assert main(["render", "--character", str(bundle), "--audio", str(mini.CROSS_WAV), "--frames",
+                 "2", "--device", "cpu", "--out", str(out)]) == 0  # fmt: skip
+    with np.load(out) as drawn:
+        assert drawn["frames"].shape == (2, 128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--out", "x.avi"], "must end in .mp4 or .npz"),
+        (["--out", "nowhere/x.npz"], "folder does not exist"),
+        (["--out", "x.npz", "--audio", "absent.wav"], "absent.wav: no such file"),
+        (["--out", "x.npz", "--torso"], "it has no torso"),
+        (["--out", "x.npz", "--bs-area", "eye"], "trained with upper, not eye"),
+        (["--out", "x.npz", "--au45"], "trained with upper, not au45"),
+        (["--out", "x.npz", "--asr-model", "hubert"], "listens to ave, not hubert"),
+        (["--out", "x.npz", "--start-frame", "8"], "only 8 frames"),
+        (["--out", "x.npz", "--ckpt", "absent.pth"], "absent.pth: no such file"),
+        (["--out", "x.npz", "--character", "mira"], "give one of both"),
+        (["--out", "x.npz", "--bg-img", "absent.jpg"], "absent.jpg cannot be read"),
+        (["--out", "x.npz", "--device", "tpu"], "not known"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_one_sentence(
+    options, sentence, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", *WHO, *options]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert sentence in errors[0]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["truncated", "unexpected_global", "nan_sigma_net", "not_a_dict"])
+def test_a_malformed_checkpoint_is_refused_with_exit_code_2(name, tmp_path, capsys):
+    path = mini.MALFORMED / f"{name}.pth"
+    assert render("--ckpt", path, "--out", tmp_path / "x.npz") == 2
+    assert f"{name}.pth" in capsys.readouterr().err
+
+
+def test_a_command_that_does_not_exist_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["dance"])
+    assert stop.value.code == 2
+    assert "dance" in capsys.readouterr().err

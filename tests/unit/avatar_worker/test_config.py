@@ -1,0 +1,54 @@
+"""Settings: typed, checked at start, named when wrong."""
+
+import pytest
+
+from avatar_worker.config import ConfigurationError, VideoCodec, load_settings
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)  # no .env
+    for name in ("AVATAR_SLOTS", "AVATAR_FPS", "AVATAR_CLASS", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORKER_TOKEN", "a-worker-token")
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    settings = load_settings()
+    assert settings.redis_url.get_secret_value() == "redis://localhost:6379/0"
+    assert settings.avatar_slots == "auto"
+    assert settings.avatar_video_codec is VideoCodec.VP8
+    assert settings.render_threads >= 1
+
+
+def test_slots_are_a_number_or_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVATAR_SLOTS", "3")
+    assert load_settings().avatar_slots == 3
+    monkeypatch.setenv("AVATAR_SLOTS", "0")
+    with pytest.raises(ConfigurationError, match="AVATAR_SLOTS"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AVATAR_FPS", "30"),
+        ("AVATAR_CLASS", "Big GPU"),
+        ("AVATAR_DEVICE", "tpu"),
+        ("WORKER_TOKEN", ""),
+    ],
+)
+def test_a_wrong_value_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        load_settings()
+
+
+def test_another_rate_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVATAR_FPS", "30")
+    with pytest.raises(ConfigurationError, match="trained on 25 pictures"):
+        load_settings()

@@ -1,0 +1,232 @@
+"""The compiled step against autograd through the checkpoint's own formulas."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatar_worker.render.checkpoint_layout import Flavour
+from avatar_worker.render.field import HeadField
+from avatar_worker.render.kernels.isa import available_isas
+from avatar_worker.render.occupancy import pack_cells
+from avatar_worker.render.rays import Intrinsics
+from avatar_worker.train.errors import TrainingError
+from avatar_worker.train.head import TrainedHead
+from avatar_worker.train.kernels import Rays, StepCounts, TrainerKernel, load_trainer
+from avatar_worker.train.kernels.cpu import Trained
+from tests.unit.avatar_worker.train.twin import head_weights, twin_step
+
+pytestmark = pytest.mark.unit
+
+SIZE = 24
+AABB = (-1.0, -0.5, -1.0, 1.0, 0.5, 1.0)
+INTRINSICS = Intrinsics(40.0, 41.0, 12.2, 11.7)
+CAP = 9
+ENTROPY, DISTORTION = 0.02, 0.3
+
+
+@pytest.fixture(scope="module", params=["avx512", "avx2"])
+def kernel(request: pytest.FixtureRequest) -> TrainerKernel:
+    if request.param not in {isa.name for isa in available_isas()}:
+        pytest.skip(f"this processor has no {request.param}")
+    try:
+        return load_trainer(threads=2, isa=request.param)
+    except TrainingError as error:
+        pytest.skip(str(error))
+
+
+def flavour(eye: str = "upper", n_eye: int = 7) -> Flavour:
+    return Flavour("ave", 512, True, eye, n_eye, 4, 20_000, False, False)  # type: ignore[arg-type]
+
+
+def seen_head(eye: str = "upper", n_eye: int = 7) -> TrainedHead:
+    """A fresh head, but with tables large enough for everything to matter."""
+    head = TrainedHead(flavour(eye, n_eye), seed=5)
+    head.tables *= 5e3
+    with torch.no_grad():
+        density = head.weights["sigma_net.net.2.weight"]
+        density[0] = density[0].abs() * 20
+        for name in ("sigma_net.net.0", "sigma_net.net.1", "color_net.net.0", "color_net.net.1"):
+            head.weights[f"{name}.weight"] *= 2
+    return head
+
+
+def ball() -> np.ndarray:
+    axis = (np.arange(128) + 0.5) / 64 - 1
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    return x**2 + 2 * y**2 + z**2 < 0.3
+
+
+def dense_bits(cells: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.packbits(cells.reshape(-1), bitorder="little"))
+
+
+def poses() -> torch.Tensor:
+    frames = [
+        [
+            [0.0, -1.0, 0.0, 0.02],
+            [np.sin(turn), 0.0, -np.cos(turn), 3.2 * np.cos(turn)],
+            [np.cos(turn), 0.0, np.sin(turn), -3.2 * np.sin(turn)],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+        for turn in (-0.1, 0.15)
+    ]
+    return torch.tensor(frames, dtype=torch.float32)
+
+
+def some_rays(counts: tuple[int, ...]) -> Rays:
+    random = torch.Generator().manual_seed(2)
+    n = sum(counts)
+    return Rays(
+        torch.randint(0, SIZE * SIZE, (n,), generator=random, dtype=torch.int32),
+        torch.rand(n, generator=random),
+        torch.rand(n, 3, generator=random),
+        torch.rand(n, 3, generator=random),
+        counts,
+    )
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a * b).sum() / (a.norm() * b.norm()))
+
+
+@pytest.mark.parametrize(("eye", "n_eye"), [("upper", 7), ("au45", 1)])
+def test_losses_and_gradients_equal_autograd(kernel: TrainerKernel, eye: str, n_eye: int):
+    head, cells = seen_head(eye, n_eye), ball()
+    rays = some_rays((150, 90))
+    random = torch.Generator().manual_seed(3)
+    windows = torch.rand(2, 8, 512, generator=random) * 3
+    eyes = torch.rand(2, n_eye, generator=random)
+
+    tables = head.tables.clone().requires_grad_()
+    bitfield = torch.from_numpy(pack_cells(cells))
+    weights = head_weights(head, tables, bitfield, torch.tensor(AABB))
+    twin = twin_step(
+        weights, rays, poses(), INTRINSICS, SIZE, head.audio_vectors(windows), eyes, CAP
+    )
+    total = twin.color_loss + ENTROPY * twin.entropy + DISTORTION * twin.distortion
+    total.backward()
+    expected = {name: w.grad.clone() for name, w in head.weights.items() if w.grad is not None}
+    assert head.code.grad is not None
+    expected["code"] = head.code.grad.clone()
+    for tensor in (*head.weights.values(), head.code):
+        tensor.grad = None
+
+    merged = head.merged(windows, eyes)
+    plain = merged.plain()
+    grads, grad_tables = plain.zeros(), torch.zeros_like(head.tables)
+    counts, trained = kernel.step(
+        rays, merged=plain, tables=head.tables, grad_merged=grads, grad_tables=grad_tables,
+        occupancy=dense_bits(cells), poses=poses(), intrinsics=INTRINSICS, size=(SIZE, SIZE),
+        aabb=AABB, cap=CAP, entropy=ENTROPY, distortion=DISTORTION, keep=-1.0,
+    )  # fmt: skip
+    torch.autograd.backward(list(merged), list(grads))
+
+    assert counts.color_loss == pytest.approx(twin.color_loss.item(), rel=1e-5)
+    assert counts.entropy == pytest.approx(twin.entropy.item(), rel=1e-4)
+    assert counts.distortion == pytest.approx(twin.distortion.item(), rel=1e-4)
+    assert counts.trained == counts.used == int(trained.is_kept.sum())
+    found = {name: w.grad for name, w in head.weights.items() if w.grad is not None}
+    assert head.code.grad is not None
+    assert tables.grad is not None
+    found["code"] = head.code.grad
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert gradient.norm() > 0, name
+        assert cosine(found[name], gradient) > 0.99999, name
+        assert float(found[name].norm() / gradient.norm()) == pytest.approx(1, abs=1e-3), name
+    assert cosine(grad_tables, tables.grad) > 0.99999
+    assert float(grad_tables.norm() / tables.grad.norm()) == pytest.approx(1, abs=1e-3)
+
+
+def test_samples_of_little_weight_are_left_out(kernel: TrainerKernel):
+    head = seen_head()
+    merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
+
+    def step(keep: float) -> tuple[StepCounts, Trained]:
+        return kernel.step(
+            some_rays((300,)), merged=merged, tables=head.tables, grad_merged=merged.zeros(),
+            grad_tables=torch.zeros_like(head.tables), occupancy=dense_bits(ball()),
+            poses=poses()[:1], intrinsics=INTRINSICS, size=(SIZE, SIZE), aabb=AABB, cap=20,
+            entropy=0.0, distortion=0.0, keep=keep,
+        )  # fmt: skip
+
+    all_of_them, _ = step(-1.0)
+    heavy, trained = step(0.05)
+    assert heavy.evaluated == all_of_them.evaluated
+    assert 0 < heavy.trained < all_of_them.trained
+    assert set(trained.ray[trained.is_kept].tolist()) <= set(range(300))
+
+
+def test_a_step_gives_the_same_bits_twice(kernel: TrainerKernel):
+    head = seen_head()
+    merged = head.merged(torch.ones(2, 8, 512), torch.ones(2, 7)).plain()
+    results = []
+    for _ in range(3):
+        grads, grad_tables = merged.zeros(), torch.zeros_like(head.tables)
+        kernel.step(
+            some_rays((700, 500)), merged=merged, tables=head.tables, grad_merged=grads,
+            grad_tables=grad_tables, occupancy=dense_bits(ball()), poses=poses(),
+            intrinsics=INTRINSICS, size=(SIZE, SIZE), aabb=AABB, cap=20,
+            entropy=1e-3, distortion=0.1,
+        )  # fmt: skip
+        results.append(torch.cat([grad_tables, *[g.reshape(-1) for g in grads]]))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_density_and_features_equal_the_twin(kernel: TrainerKernel):
+    head = seen_head()
+    windows, eyes = torch.ones(1, 8, 512), torch.full((1, 7), 0.4)
+    weights = head_weights(
+        head, head.tables, torch.zeros(262_144, dtype=torch.uint8), torch.tensor(AABB)
+    )
+    points = torch.rand(128, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        audio = head.audio_vectors(windows)[0]
+        twin = HeadField(weights, torch.device("cpu"))(points, points, audio, eyes[0])
+        found = kernel.density(points.T, head.merged(windows, eyes).plain(), head.tables)
+    torch.testing.assert_close(found, twin.sigma.log(), rtol=1e-4, atol=1e-4)
+    columns = points.T.contiguous()
+    torch.testing.assert_close(
+        kernel.features(columns, head.tables), twin.features.T, rtol=1e-4, atol=1e-4
+    )
+    # Spreading a gradient of ones: every level gives each of 128 points a share of 1 in all.
+    grad_tables = torch.zeros_like(head.tables)
+    kernel.scatter(columns, torch.ones(36, 128), grad_tables)
+    assert float(grad_tables.sum()) == pytest.approx(36 * 128, rel=1e-4)
+
+
+def test_adam_equals_torch(kernel: TrainerKernel):
+    start = torch.linspace(-1, 1, 1000)
+    values, squares = start.clone(), torch.zeros(1000)
+    parameter = start.clone().requires_grad_()
+    optimiser = torch.optim.AdamW(
+        [parameter], lr=1e-2, betas=(0.0, 0.99), eps=1e-8, weight_decay=0.01
+    )
+    for k in range(1, 4):
+        gradient = torch.sin(start * k * 7)
+        parameter.grad = gradient.clone()
+        optimiser.step()
+        kernel.adam(values, gradient, squares, rate=1e-2, decay=0.01, beta=0.99, n_steps=k)
+        assert float(gradient.abs().max()) == 0
+    torch.testing.assert_close(values, parameter.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_arrays_are_named(kernel: TrainerKernel):
+    head = seen_head()
+    merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
+    good: dict[str, Any] = {
+        "merged": merged, "tables": head.tables, "grad_merged": merged.zeros(),
+        "grad_tables": torch.zeros_like(head.tables), "occupancy": dense_bits(ball()),
+        "poses": poses()[:1], "intrinsics": INTRINSICS, "size": (SIZE, SIZE), "aabb": AABB,
+        "cap": 20,
+        "entropy": 0.0, "distortion": 0.0,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="poses"):
+        kernel.step(some_rays((10,)), **(good | {"poses": poses()}))
+    with pytest.raises(ValueError, match="occupancy"):
+        kernel.step(some_rays((10,)), **(good | {"occupancy": torch.zeros(5, dtype=torch.uint8)}))
+    with pytest.raises(ValueError, match="cap"):
+        kernel.step(some_rays((10,)), **(good | {"cap": 33}))

@@ -1,0 +1,109 @@
+"""API keys: issued once, hashed, two of a name at most, refused in all wrong forms."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from avatar_platform.access import auth
+from avatar_platform.access.models import ApiKey
+from avatar_platform.access.services import adopt_key, issue_key, open_account, revoke_key
+from avatar_platform.errors import InvalidRequestError
+from tests import factories
+from tests.unit.platform.conftest import World
+
+pytestmark = [pytest.mark.component, pytest.mark.django_db]
+
+
+def test_the_secret_is_nowhere_in_the_database() -> None:
+    key, secret = issue_key(account=open_account(name="A"), name="app")
+    stored = " ".join(str(getattr(key, field.name)) for field in ApiKey._meta.fields)
+    assert secret.split(".")[0] == key.prefix
+    assert secret.split(".")[1] not in stored
+    assert len(secret.split(".")[1]) >= 40
+
+
+def test_two_keys_of_one_name_serve_for_rotation_and_a_third_is_refused() -> None:
+    account = open_account(name="A")
+    old, _ = issue_key(account=account, name="app")
+    _, new_secret = issue_key(account=account, name="app")
+    with pytest.raises(InvalidRequestError, match="two keys named 'app'"):
+        issue_key(account=account, name="app")
+    revoke_key(key=old)
+    issue_key(account=account, name="app")
+    assert auth.find_caller(new_secret) is not None
+
+
+def test_an_unknown_scope_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="'root'"):
+        issue_key(account=open_account(name="A"), name="app", scopes=["root"])
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Bearer x", "Bearer x.y", "Basic YTpi"]
+)
+def test_a_wrong_header_is_unauthenticated(header: str) -> None:
+    headers = {"authorization": header} if header else {}
+    assert Client(headers=headers).get("/api/v1/sessions").status_code == 401
+
+
+def test_a_right_prefix_with_a_wrong_secret_is_refused(ada: factories.Person) -> None:
+    prefix = ada.secret.split(".")[0]
+    assert auth.find_caller(f"{prefix}.wrong") is None
+    assert auth.find_caller(prefix) is None
+
+
+def test_a_key_ends_by_revocation_by_expiry_and_with_its_account(world: World) -> None:
+    account = open_account(name="A")
+    expires = world.clock.now() + timedelta(days=1)
+    key, secret = issue_key(account=account, name="app", expires_at=expires)
+    assert auth.find_caller(secret) is not None
+    world.clock.advance(86_400)
+    assert auth.find_caller(secret) is None
+    key, secret = issue_key(account=account, name="app")
+    revoke_key(key=key)
+    assert auth.find_caller(secret) is None
+    _, secret = issue_key(account=account, name="other")
+    account.is_active = False
+    account.save()
+    assert auth.find_caller(secret) is None
+
+
+def test_last_use_is_noted_once_a_minute(ada: factories.Person, world: World) -> None:
+    ada.get("/sessions")
+    first = ApiKey.objects.get().last_used_at
+    world.clock.advance(30)
+    ada.get("/sessions")
+    assert ApiKey.objects.get().last_used_at == first
+    world.clock.advance(31)
+    ada.get("/sessions")
+    assert ApiKey.objects.get().last_used_at == world.clock.now()
+
+
+def test_guessing_keys_from_one_address_is_slowed_down(ada: factories.Person) -> None:
+    guesser = Client(headers={"authorization": "Bearer a.b"})
+    for _ in range(auth.FAILURES_PER_MINUTE):
+        assert guesser.get("/api/v1/sessions").status_code == 401
+    assert guesser.get("/api/v1/sessions").status_code == 429
+
+
+def test_the_command_prints_a_key_that_works(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("create_api_key", "app", "--account", "studio", "--scope", "sessions:read")
+    secret = capsys.readouterr().out.strip()
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    assert client.get("/api/v1/sessions").status_code == 200
+    assert client.get("/api/v1/workers").status_code == 403
+    call_command("create_api_key", "app", "--account", "studio")
+    with pytest.raises(CommandError, match="two keys"):
+        call_command("create_api_key", "app", "--account", "studio")
+
+
+def test_an_adopted_key_works_and_replaces_itself() -> None:
+    account = open_account(name="Demo")
+    adopt_key(account=account, name="demo", key="demo." + "a" * 43)
+    adopt_key(account=account, name="demo", key="demo." + "b" * 43)
+    assert auth.find_caller("demo." + "a" * 43) is None
+    assert auth.find_caller("demo." + "b" * 43) is not None
+    with pytest.raises(InvalidRequestError):
+        adopt_key(account=account, name="demo", key="demo.short")

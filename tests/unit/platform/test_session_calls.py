@@ -1,0 +1,305 @@
+"""The session calls of the REST API."""
+
+import json
+import uuid
+
+import pytest
+from livekit import api as livekit_api
+
+from avatar_contracts.messages import InterruptCommand, SayCommand
+from avatar_platform.sessions.models import Session
+from tests import factories
+from tests.fakes.livekit import KEY, SECRET
+from tests.unit.platform.conftest import Worker, World, bring_up
+
+pytestmark = [pytest.mark.component, pytest.mark.django_db]
+
+
+def claims(token: str) -> tuple[str, livekit_api.VideoGrants]:
+    """Identity and grants of a token that LiveKit would accept."""
+    decoded = livekit_api.TokenVerifier(KEY, SECRET).verify(token)
+    assert decoded.video is not None
+    return decoded.identity, decoded.video
+
+
+def test_a_new_session_is_queued_and_can_be_joined_at_once(
+    ada: factories.Person, world: World, django_capture_on_commit_callbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = ada.post("/sessions", {"character": "test-card", "metadata": {"order": 7}})
+    body = answer.json()
+    assert answer.status_code == 202
+    assert answer["Location"] == f"/api/v1/sessions/{body['id']}"
+    assert (body["status"], body["epoch"]) == ("queued", 1)
+    # No worker serves yet, so nobody can say how long it takes.
+    assert body["queue"] == {"position": 1, "eta_s": None}
+    assert body["metadata"] == {"order": 7}
+    assert body["livekit"]["room"] in world.rooms.rooms
+    world.tasks.run()
+    assert world.tasks.offers == [(body["id"], 1, "default")]
+
+
+def test_the_visitors_token_gives_one_room_a_microphone_and_typed_words_and_nothing_else(
+    ada: factories.Person,
+) -> None:
+    body = ada.post("/sessions", {"character": "test-card"}).json()
+    identity, video = claims(body["livekit"]["token"])
+    assert identity == f"visitor-{body['id']}"
+    assert (video.room, video.room_join) == (body["livekit"]["room"], True)
+    assert video.can_publish_sources == ["microphone"]
+    assert video.can_publish_data
+    assert not any((video.room_admin, video.room_create, video.room_list, video.agent))
+
+
+def test_a_viewers_token_cannot_publish(ada: factories.Person) -> None:
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    first, second = (
+        ada.post(f"/sessions/{session}/token", {"role": "viewer"}).json() for _ in range(2)
+    )
+    grants = claims(first["token"])[1]
+    assert not grants.can_publish
+    assert not grants.can_publish_data
+    assert first["identity"] != second["identity"], "two viewers must not evict each other"
+
+
+def test_nobody_chooses_an_identity_or_a_room(ada: factories.Person) -> None:
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    answer = ada.post(f"/sessions/{session}/token", {"identity": "avatar-x", "role": "viewer"})
+    assert answer.status_code == 422
+
+
+def test_livekit_being_away_does_not_keep_a_session_from_the_queue(
+    ada: factories.Person, world: World, django_capture_on_commit_callbacks
+) -> None:
+    world.rooms.is_away = True
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = ada.post("/sessions", {"character": "test-card"})
+    assert answer.status_code == 202
+    world.tasks.run()
+    assert len(world.tasks.offers) == 1
+
+
+def test_the_broker_being_away_leaves_the_session_to_the_reaper(
+    ada: factories.Person, world: World, django_capture_on_commit_callbacks
+) -> None:
+    world.tasks.is_away = True
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = ada.post("/sessions", {"character": "test-card"})
+    assert answer.status_code == 202
+    assert Session.objects.get().sent_at is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "character"),
+        ({"character": ""}, "character"),
+        ({"character": "test-card", "max_duration_s": 1}, "max_duration_s"),
+        ({"character": "test-card", "mode": "sing"}, "mode"),
+        ({"character": "test-card", "charakter": 1}, "charakter"),
+        ({"character": "test-card", "persona": {"voice": "x" * 200}}, "voice"),
+        ({"character": "test-card", "metadata": {"a": "b" * 20_000}}, "metadata"),
+        ({"character": "test-card\x00"}, "character"),
+        ({"character": "nobody"}, "character"),
+    ],
+)
+def test_a_wrong_request_is_a_problem_that_names_the_field(
+    ada: factories.Person, body: dict[str, object], field: str
+) -> None:
+    answer = ada.post("/sessions", body)
+    assert answer.status_code == 422
+    assert answer["Content-Type"] == "application/problem+json"
+    assert field in answer.json()["field"]
+    assert answer.json()["code"] in ("invalid_request", "character_unavailable")
+
+
+def test_a_body_that_is_not_json_is_a_problem(ada: factories.Person) -> None:
+    answer = ada.post("/sessions", "{")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_without_consent_no_session_starts(ada: factories.Person) -> None:
+    from avatar_platform.characters.services import revoke_consent
+
+    character = factories.character(ada.account)
+    assert ada.post("/sessions", {"character": "grace"}).status_code == 202
+    for consent in character.consents.all():
+        revoke_consent(consent=consent)
+    answer = ada.post("/sessions", {"character": "grace"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "character_unavailable")
+
+
+def test_the_accounts_quota_is_told_with_limit_and_running_count(ada: factories.Person) -> None:
+    ada.account.max_sessions = 1
+    ada.account.save()
+    assert ada.post("/sessions", {"character": "test-card"}).status_code == 202
+    answer = ada.post("/sessions", {"character": "test-card"})
+    assert answer.status_code == 429
+    assert answer["Retry-After"] == "10"
+    told = answer.json()
+    assert (told["code"], told["limit"], told["running"]) == ("concurrency_limit_exceeded", 1, 1)
+    assert Session.objects.count() == 1
+
+
+def test_ben_shares_adas_quota_and_cleo_does_not(
+    ada: factories.Person, cleo: factories.Person
+) -> None:
+    ada.account.max_sessions = 1
+    ada.account.save()
+    ada.post("/sessions", {"character": "test-card"})
+    assert factories.ben().post("/sessions", {"character": "test-card"}).status_code == 429
+    assert cleo.post("/sessions", {"character": "test-card"}).status_code == 202
+
+
+def test_too_many_creations_are_refused_for_a_while(
+    ada: factories.Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatar_platform.config import get_settings
+
+    monkeypatch.setenv("PLATFORM_CREATE_RATE", "2/10s")
+    get_settings.cache_clear()
+    statuses = [ada.post("/sessions", {"character": "test-card"}).status_code for _ in range(3)]
+    assert statuses == [202, 202, 429]
+    refused = ada.post("/sessions", {"character": "test-card"})
+    assert refused.json()["code"] == "rate_limit_exceeded"
+    assert refused["Retry-After"] == "10"
+
+
+def test_say_and_interrupt_reach_the_agents_stream(
+    ada: factories.Person, worker: Worker, world: World
+) -> None:
+    session = bring_up(world, worker, ada)
+    assert ada.post(f"/sessions/{session.pk}/say", {"text": "Good day."}).status_code == 202
+    assert ada.post(f"/sessions/{session.pk}/interrupt").status_code == 202
+    sent = world.commands.sent[str(session.pk)]
+    assert sent[-2:] == [SayCommand(text="Good day."), InterruptCommand()]
+
+
+def test_interrupting_a_queued_session_is_a_conflict_with_its_status(
+    ada: factories.Person,
+) -> None:
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    answer = ada.post(f"/sessions/{session}/interrupt")
+    assert (answer.status_code, answer.json()["current_status"]) == (409, "queued")
+
+
+def test_redis_being_away_is_503_with_retry_after(
+    ada: factories.Person, worker: Worker, world: World
+) -> None:
+    session = bring_up(world, worker, ada)
+    world.commands.is_away = True
+    answer = ada.post(f"/sessions/{session.pk}/say", {"text": "Hello."})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_ending_twice_is_a_conflict(
+    ada: factories.Person, world: World, django_capture_on_commit_callbacks
+) -> None:
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert ada.post(f"/sessions/{session}/end").status_code == 202
+    world.tasks.run()
+    body = ada.get(f"/sessions/{session}").json()
+    assert (body["status"], body["end_reason"]) == ("ended", "API_CLOSED")
+    assert body["end_message"] == "The application ended the session."
+    assert world.rooms.rooms == {}
+    answer = ada.post(f"/sessions/{session}/end")
+    assert (answer.status_code, answer.json()["current_status"]) == (409, "ended")
+    assert ada.post(f"/sessions/{session}/token", {}).status_code == 409
+
+
+def test_a_failure_is_said_in_a_sentence(ada: factories.Person) -> None:
+    from avatar_contracts.states import EndReason
+    from avatar_platform.sessions.services import fail_session
+
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    assert fail_session(session_id=session, reason=EndReason.QUEUE_TIMEOUT)
+    body = ada.get(f"/sessions/{session}").json()
+    assert body["failure"] == {
+        "reason": "QUEUE_TIMEOUT",
+        "message": "All avatars stayed busy for too long; please try again later.",
+    }
+
+
+def test_delete_ends_and_erases_what_was_said_and_what_happened(
+    ada: factories.Person, worker: Worker, world: World, django_capture_on_commit_callbacks
+) -> None:
+    from avatar_contracts.beat import EventKind
+    from avatar_platform.sessions.models import SessionEvent, TranscriptLine
+    from tests.unit.platform.conftest import tell
+
+    session = bring_up(world, worker, ada, metadata={"secret": "s"})
+    tell(session, EventKind.USER_TRANSCRIPTION, text="my name is Ada", final=True)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert ada.delete(f"/sessions/{session.pk}").status_code == 204
+    # What still comes in from the workers is not kept either.
+    tell(session, EventKind.USER_TRANSCRIPTION, text="goodbye", final=True)
+    world.tasks.run()
+    assert not TranscriptLine.objects.exists()
+    assert not SessionEvent.objects.exists()
+    assert ada.get(f"/sessions/{session.pk}").status_code == 404
+    session.refresh_from_db()
+    assert (session.status, session.metadata) == ("ended", {})
+
+
+def test_the_list_is_paged_newest_first_without_repeats(
+    ada: factories.Person, world: World
+) -> None:
+    ids = []
+    for _ in range(5):
+        ids.append(ada.post("/sessions", {"character": "test-card"}).json()["id"])
+        world.clock.advance(1)
+    seen: list[str] = []
+    query = {"limit": "2"}
+    while True:
+        page = ada.get("/sessions", **query).json()
+        seen += [item["id"] for item in page["items"]]
+        # One that comes while paging moves nothing.
+        ada.post("/sessions", {"character": "test-card"})
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == ids[::-1]
+    assert ada.get("/sessions", cursor="bm9uc2Vuc2U=").status_code == 422
+
+
+def test_the_list_can_be_narrowed(ada: factories.Person, world: World, worker: Worker) -> None:
+    ready = bring_up(world, worker, ada)
+    ada.post("/sessions", {"character": "test-card"})
+    found = ada.get("/sessions", status="ready").json()["items"]
+    assert [item["id"] for item in found] == [str(ready.pk)]
+    assert ada.get("/sessions", character="nobody").json()["items"] == []
+    assert ada.get("/sessions", status="asleep").status_code == 422
+
+
+def test_the_queue_tells_place_and_estimate(
+    ada: factories.Person, worker: Worker, world: World
+) -> None:
+    worker.beat(slots=1)
+    held = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    # A slot is free, so the first one is served now.
+    assert ada.get(f"/sessions/{held}").json()["queue"] == {"position": 1, "eta_s": 0}
+    worker.claim(held)
+    world.clock.advance(1)
+    first = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    world.clock.advance(1)
+    worker.beat(slots=1)
+    second = ada.post("/sessions", {"character": "test-card"}).json()["queue"]
+    # One slot, taken; nothing has ended yet, so 120 s a session are assumed: 120 and 240.
+    assert ada.get(f"/sessions/{first}").json()["queue"] == {"position": 1, "eta_s": 120}
+    assert second == {"position": 2, "eta_s": 240}
+
+
+def test_the_request_id_is_in_the_answer(ada: factories.Person) -> None:
+    assert len(ada.get("/sessions")["X-Request-Id"]) == 32
+
+
+def test_an_unknown_session_and_a_wrong_id_are_not_found(ada: factories.Person) -> None:
+    assert ada.get(f"/sessions/{uuid.uuid4()}").json()["code"] == "not_found"
+    assert ada.get("/sessions/1").status_code == 404
+
+
+def test_numbers_in_metadata_come_back_as_they_went(ada: factories.Person) -> None:
+    metadata = {"n": 1.5, "deep": [{"x": None}], "ü": "ß"}
+    body = ada.post("/sessions", json.dumps({"character": "test-card", "metadata": metadata}))
+    assert body.json()["metadata"] == metadata
