@@ -251,13 +251,17 @@ class Drawing:
 
     # --- from the render thread ---------------------------------------------------------------
 
-    def offer(self, now: float) -> Offer | None:
-        """The next thing worth doing, None when there is nothing until something happens."""
+    def offer(self, now: float, *, may_listen: bool = True) -> Offer | None:
+        """The next thing worth doing, None when there is nothing until something happens.
+
+        `may_listen` is false while somebody still does what was offered before.
+        """
         with self._lock:
             if self.failure is not None:
                 return None
             self._advance_run(now)
-            return self._offer_listening(now) or self._offer_picture(now)
+            listening = self._offer_listening(now) if may_listen else None
+            return listening or self._offer_picture(now)
 
     def listen(self, segment: HeardSegment) -> None:
         """Let the segment's sound become pictures' worth of features."""

@@ -1,20 +1,23 @@
 """The render loop of the process: one thread draws for all sessions, earliest deadline first.
 
 One thread, because one picture already uses all the cores (or the GPU) it may; what is due at the
-same moment for several sessions of one character goes to the engine in one call.
+same moment for several sessions of one character goes to the engine in one call. Where a GPU draws,
+the processor has time: helpers then listen and convert beside it.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import cv2
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from avatar_worker.drawing import Drawing, Offer, Picture
-from avatar_worker.engines.base import EngineError
+from avatar_worker.engines.base import EngineError, Rgb
 from avatar_worker.observability import DRAW_SECONDS, LISTEN_SECONDS
 
 IDLE_WAIT_S: Final = 0.25
@@ -24,10 +27,17 @@ log = structlog.get_logger()
 
 
 class Scheduler:
-    """`progress` grows with every turn of the loop; a render call that hangs stops it."""
+    """`progress` grows with every turn of the loop; a render call that hangs stops it.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        clock: seconds, as the sessions' slots are timed.
+        helpers: threads that listen and convert beside the drawing; 0 where that takes all cores.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, helpers: int = 0) -> None:
         self.progress = 0
+        self._helpers = ThreadPoolExecutor(helpers, "render-help") if helpers else None
+        self._listening: set[Drawing] = set()  # to a helper's hands, one step at a time
         self._clock = clock
         self._drawings: list[Drawing] = []
         self._owed: dict[Drawing, float] = {}  # the deadline of each session that waits
@@ -46,6 +56,8 @@ class Scheduler:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(2.0)
+        if self._helpers is not None:
+            self._helpers.shutdown(wait=False, cancel_futures=True)
 
     def add(self, drawing: Drawing) -> None:
         with self._changed:
@@ -70,7 +82,10 @@ class Scheduler:
         if not due:
             return min([IDLE_WAIT_S, *(offer.at - now for offer in offers)])
         first = due[0]
-        if first.listen_to is not None:
+        if first.listen_to is not None and self._helpers is not None:
+            self._listening.add(first.drawing)
+            self._helpers.submit(self._listen_beside, first)
+        elif first.listen_to is not None:
             self._listen(first)
         else:
             batch = self._batch(due)
@@ -93,7 +108,7 @@ class Scheduler:
 
     def _offer(self, drawing: Drawing, now: float) -> Offer | None:
         try:
-            return drawing.offer(now)
+            return drawing.offer(now, may_listen=drawing not in self._listening)
         except Exception as error:  # whoever cannot even say what it wants must not stop the loop
             log.exception("asking failed")
             drawing.fail(error)
@@ -122,6 +137,11 @@ class Scheduler:
             offer.drawing.fail(error)
         LISTEN_SECONDS.observe(self._clock() - began)
 
+    def _listen_beside(self, offer: Offer) -> None:
+        self._listen(offer)
+        self._listening.discard(offer.drawing)
+        self.wake()
+
     def _draw(self, batch: list[Offer]) -> None:
         began = self._clock()
         try:
@@ -139,10 +159,14 @@ class Scheduler:
         pictures = batch[0].drawing.engine.draw(wanted)
         if len(pictures) != len(batch):
             raise EngineError(f"{len(batch)} pictures were wanted, {len(pictures)} drawn")
-        yuv = [cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420) for rgb in pictures]
+        convert = map if self._helpers is None or len(batch) == 1 else self._helpers.map
+        yuv = list(convert(_to_i420, pictures))
         took_s = self._clock() - began
         DRAW_SECONDS.observe(took_s / len(batch))
         for offer, i420 in zip(batch, yuv, strict=True):
             assert offer.request is not None
-            picture = Picture(offer.request, np.asarray(i420, np.uint8))
-            offer.drawing.accept(offer, picture, took_s)
+            offer.drawing.accept(offer, Picture(offer.request, i420), took_s)
+
+
+def _to_i420(rgb: Rgb) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)

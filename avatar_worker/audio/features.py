@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -63,6 +64,12 @@ class AudioModel:
     networks: AudioNetworks
     mode: AttentionMode = 2
     _primed: "dict[str, _Progress]" = field(default_factory=dict, repr=False, compare=False)
+
+    def on(self, device: torch.device) -> "AudioModel":
+        """The same with the encoder, which is most of the work, where pictures are drawn."""
+        if device.type == "cpu":
+            return self
+        return AudioModel(self.encoder.on(device), self.networks, self.mode)
 
     def silence(self) -> AudioVector:
         """The vector of lasting digital silence: the mouth at rest."""

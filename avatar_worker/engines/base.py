@@ -64,8 +64,10 @@ class Engine(Protocol):
     """A loaded character."""
 
     name: str
-    max_batch: int
-    """How many pictures of different sessions one `draw` should get at most."""
+
+    @property
+    def max_batch(self) -> int:
+        """How many pictures of different sessions one `draw` should get at most."""
 
     @property
     def size_bytes(self) -> int:

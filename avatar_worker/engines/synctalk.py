@@ -24,6 +24,7 @@ from avatar_worker.engines.expression import Expression, ExpressionOptions
 from avatar_worker.engines.idle_walk import IdleWalk
 from avatar_worker.render.errors import RenderError
 from avatar_worker.render.motion import head_speed, scene_between
+from avatar_worker.render.painters import choose_device
 from avatar_worker.render.renderer import FrameRequest as RenderRequest
 from avatar_worker.render.scene import track_of
 from avatar_worker.streaming import parts_of
@@ -92,21 +93,24 @@ class SyncTalkEngine:
     """
 
     name = "synctalk"
-    max_batch = 1
-    """A picture takes all cores, so two in one call would only make the first wait."""
 
     def __init__(self, character: Character, *, device: str, threads: int) -> None:
         try:
-            self._audio, scenes = parts_of(character)
+            audio, scenes = parts_of(character)
             self._scenes = scenes
             self._track = track_of(scenes)
             self._walk = IdleWalk(head_speed(self._track.poses))
             self._renderer = character.renderer(device=device, threads=threads)
+            self._audio = audio.on(choose_device(device))
             self._rest = self._audio.silence()
         except (RenderError, AudioError) as error:
             raise EngineError(str(error)) from error
         self._options = character.options
         ExpressionOptions.of(self._options)  # refused when the character is loaded, not later
+
+    @property
+    def max_batch(self) -> int:
+        return self._renderer.max_batch
 
     @property
     def size_bytes(self) -> int:
@@ -123,23 +127,23 @@ class SyncTalkEngine:
         return SyncTalkFace(self._audio, Expression(self._track.eyes, wanted))
 
     def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:
-        return [self._picture(face, request) for face, request in wanted]
+        try:
+            return self._renderer.render_all([self._request(face, one) for face, one in wanted])
+        except (RenderError, BundleError) as error:
+            raise EngineError(str(error)) from error
 
     def close(self) -> None:
         return
 
-    def _picture(self, face: Face, request: FrameRequest) -> Rgb:
+    def _request(self, face: Face, request: FrameRequest) -> RenderRequest:
         vector = self._rest
         if isinstance(request.hearing, SyncTalkHearing) and request.hearing.vectors:
             spoken = request.hearing.vectors[min(request.frame, request.hearing.frames - 1)]
             vector = self._rest + np.float32(request.weight) * (spoken - self._rest)
         at = self._walk(request.slot)
         eye = face.expression(request.slot, at) if isinstance(face, SyncTalkFace) else None
-        try:
-            scene = None
-            if at.share:
-                here, there = self._scenes.scene(at.index), self._scenes.scene(at.index + 1)
-                scene = scene_between(here, there, at.share)
-            return self._renderer.render(RenderRequest(vector, at.index, eye, scene))
-        except (RenderError, BundleError) as error:
-            raise EngineError(str(error)) from error
+        scene = None
+        if at.share:
+            here, there = self._scenes.scene(at.index), self._scenes.scene(at.index + 1)
+            scene = scene_between(here, there, at.share)
+        return RenderRequest(vector, at.index, eye, scene)

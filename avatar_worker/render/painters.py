@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -15,7 +16,7 @@ from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import Camera, Counts, HeadKernel, load_kernel, order_pixels
 from avatar_worker.render.kernels import triton as triton_kernels
 from avatar_worker.render.renderer import HeadPainter, Precision
-from avatar_worker.render.scene import Scene
+from avatar_worker.render.scene import Frame, Scene
 from avatar_worker.render.twin import TorchPainter
 
 DTYPES: Final = {
@@ -37,6 +38,9 @@ class KernelPainter:
         threads: that draw one picture together.
     """
 
+    max_batch = 1
+    """A picture takes all cores, so two in one call would only make the first wait."""
+
     def __init__(self, head: HeadWeights, kernel: HeadKernel, threads: int) -> None:
         self._packed = kernel.pack(head)
         self._threads = threads
@@ -47,17 +51,11 @@ class KernelPainter:
         """Length of the eye vector."""
         return self._packed.n_eye
 
-    def picture(
-        self,
-        scene: Scene,
-        enc_a: Float[np.ndarray, "32"],
-        eye: Float[np.ndarray, "n_eye"],
-        *,
-        portrait: bool,
-        cap: int | None,
-    ) -> UInt8[np.ndarray, "H W 3"]:
+    def pictures(
+        self, frames: Sequence[Frame], *, portrait: bool, cap: int | None
+    ) -> list[UInt8[np.ndarray, "H W 3"]]:
         """See `renderer.HeadPainter`."""
-        return self.draw(scene, enc_a, eye, portrait=portrait, cap=cap)[0]
+        return [self.draw(*frame, portrait=portrait, cap=cap)[0] for frame in frames]
 
     def draw(
         self,

@@ -8,6 +8,7 @@ sessions and threads. What draws the head itself is a `HeadPainter`: the PyTorch
 (`twin.TorchPainter`, exact) or the compiled kernel (`kernels`, live precision).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -16,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from avatar_worker.render.errors import FrameRequestError
 from avatar_worker.render.head import AUDIO_DIM
-from avatar_worker.render.scene import Scene, SceneSource
+from avatar_worker.render.scene import Frame, Scene, SceneSource
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 """fp32: the exact twin. bf16, fp16: the fast path. auto: the fast path where there is one."""
@@ -50,21 +51,17 @@ class HeadPainter(Protocol):
     def n_eye(self) -> int:
         """Length of the eye vector."""
 
-    def picture(
-        self,
-        scene: Scene,
-        enc_a: Float[np.ndarray, "32"],
-        eye: Float[np.ndarray, "n_eye"],
-        *,
-        portrait: bool,
-        cap: int | None,
-    ) -> UInt8[np.ndarray, "H W 3"]:
-        """The finished picture, RGB.
+    @property
+    def max_batch(self) -> int:
+        """How many pictures are worth drawing in one call."""
+
+    def pictures(
+        self, frames: Sequence[Frame], *, portrait: bool, cap: int | None
+    ) -> list[UInt8[np.ndarray, "H W 3"]]:
+        """The finished pictures, RGB, in order; none depends on what is drawn beside it.
 
         Args:
-            scene: camera and pictures, with original and mask for portraits.
-            enc_a: what is said.
-            eye: brows and blinks.
+            frames: what to draw.
             portrait: blend the head into the original frame with its mask.
             cap: samples a ray may have; None for the rule of the whole picture.
         """
@@ -100,22 +97,38 @@ class Renderer:
         """Whether pictures are blended into the original frames."""
         return self._portrait
 
-    def render(self, frame: FrameRequest) -> UInt8[np.ndarray, "H W 3"]:
+    @property
+    def max_batch(self) -> int:
+        """How many pictures are worth drawing in one call."""
+        return self._painter.max_batch
+
+    def render(self, request: FrameRequest) -> UInt8[np.ndarray, "H W 3"]:
         """Draw one picture, RGB.
 
         Raises:
             FrameRequestError: no such scene, or vectors of the wrong length.
         """
-        scene = self._scene(frame)
+        return self.render_all([request])[0]
+
+    def render_all(self, requests: Sequence[FrameRequest]) -> list[UInt8[np.ndarray, "H W 3"]]:
+        """Draw several pictures, in order; each is what it would be alone.
+
+        Raises:
+            FrameRequestError: as in `render`, for any of them.
+        """
+        frames = [self._frame(request) for request in requests]
+        return self._painter.pictures(frames, portrait=self._portrait, cap=self._cap)
+
+    def _frame(self, request: FrameRequest) -> Frame:
+        scene = self._scene(request)
         if self._portrait and (scene.original is None or scene.mask is None):
             raise FrameRequestError("a portrait needs a scene with original and mask")
-        enc_a = np.ascontiguousarray(frame.enc_a, dtype=np.float32)
+        enc_a = np.ascontiguousarray(request.enc_a, dtype=np.float32)
         if enc_a.shape != (AUDIO_DIM,) or not np.isfinite(enc_a).all():
             raise FrameRequestError(
                 f"enc_a has shape {enc_a.shape}; expected {AUDIO_DIM} finite numbers"
             )
-        eye = self._eye(frame, scene)
-        return self._painter.picture(scene, enc_a, eye, portrait=self._portrait, cap=self._cap)
+        return Frame(scene, enc_a, self._eye(request, scene))
 
     def _scene(self, frame: FrameRequest) -> Scene:
         if frame.scene is not None:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -52,6 +52,20 @@ class Scene:
         """Memory of the pictures."""
         pictures = (self.background, self.original, self.mask)
         return sum(picture.nbytes for picture in pictures if picture is not None)
+
+
+class Frame(NamedTuple):
+    """One picture wanted of a head.
+
+    Attributes:
+        scene: camera and pictures, with original and mask for portraits.
+        enc_a: what is said. float32 [32]
+        eye: brows and blinks. float32 [n_eye]
+    """
+
+    scene: Scene
+    enc_a: Float[np.ndarray, "32"]
+    eye: Float[np.ndarray, "n_eye"]
 
 
 class SceneSource(Protocol):

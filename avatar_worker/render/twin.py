@@ -1,5 +1,7 @@
 """The exact painter in plain PyTorch: reference for the compiled kernels, and the fallback."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -12,7 +14,7 @@ from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.march import MAX_SAMPLES, Rays, Sums, composite, occupied_points
 from avatar_worker.render.occupancy import GRID_SIZE, OccupancyGrid
 from avatar_worker.render.rays import box_interval, ray_directions
-from avatar_worker.render.scene import Scene
+from avatar_worker.render.scene import Frame, Scene
 from avatar_worker.render.tiles import one_thread
 
 
@@ -27,6 +29,9 @@ class TorchPainter:
     Raises:
         UnsupportedCharacterError: the occupancy grid is not the one of a box of half size 1.
     """
+
+    max_batch = 1
+    """It draws one after the other."""
 
     def __init__(
         self,
@@ -46,6 +51,12 @@ class TorchPainter:
         """Length of the eye vector."""
         return self._field.n_eye
 
+    def pictures(
+        self, frames: Sequence[Frame], *, portrait: bool, cap: int | None
+    ) -> list[UInt8[np.ndarray, "H W 3"]]:
+        """See `renderer.HeadPainter`."""
+        return [self._draw(*frame, portrait=portrait, cap=cap) for frame in frames]
+
     def picture(
         self,
         scene: Scene,
@@ -55,7 +66,18 @@ class TorchPainter:
         portrait: bool,
         cap: int | None,
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """See `renderer.HeadPainter`."""
+        """A single one."""
+        return self.pictures([Frame(scene, enc_a, eye)], portrait=portrait, cap=cap)[0]
+
+    def _draw(
+        self,
+        scene: Scene,
+        enc_a: Float[np.ndarray, "32"],
+        eye: Float[np.ndarray, "n_eye"],
+        *,
+        portrait: bool,
+        cap: int | None,
+    ) -> UInt8[np.ndarray, "H W 3"]:
         pixels = self.drawn_pixels(scene, portrait=portrait, cap=cap)
         sums = self.sums(scene, enc_a, eye, pixels=pixels, cap=cap)
         return self.finish(scene, sums, portrait=portrait, cap=cap)

@@ -17,6 +17,7 @@ import torch
 from avatar_worker.render.data_folder import FootageScenes, read_split
 from avatar_worker.render.kernels import triton as triton_kernels
 from avatar_worker.render.renderer import PORTRAIT_CAP
+from avatar_worker.render.scene import Frame
 from avatar_worker.render.twin import TorchPainter
 from tests.unit.avatar_worker.kernels.characters import (
     fixture_folder,
@@ -51,7 +52,7 @@ def main() -> int:
     if not torch.cuda.is_available() or not triton_kernels.draws_on(torch.device("cuda")):
         print("no GPU here: torch sees no CUDA device, or Triton cannot draw on it")
         return 0
-    from avatar_worker.render.kernels.triton.painter import Frame, TritonPainter
+    from avatar_worker.render.kernels.triton.painter import TritonPainter
 
     head, recorded = recorded_head(), golden("frames_head")
     footage = read_split(fixture_folder() / "data" / "mini", "val", "upper")

@@ -1,6 +1,7 @@
 """Many sessions in one process: what each more of them costs, and that none changes another's.
 
     python -m tests.bench.many_sessions [--frames 10] [--size 256] [--sessions 1 2 4 8 16 32]
+                                        [--device cpu|cuda]
 
 Shelf, scheduler, drawings and engines are a worker's own; rooms and the sound's way out are left
 out. Every session says something else, and time is virtual: pictures are shown 40 ms apart however
@@ -150,9 +151,9 @@ def write_characters(folder: Path) -> dict[str, Path]:
     return characters
 
 
-def open_shelf(characters: dict[str, Path]) -> EngineShelf:
+def open_shelf(characters: dict[str, Path], device: str) -> EngineShelf:
     threads = len(os.sched_getaffinity(0))
-    return EngineShelf(lambda name, _: characters[name], device="cpu", threads=threads)
+    return EngineShelf(lambda name, _: characters[name], device=device, threads=threads)
 
 
 def take(shelf: EngineShelf, names: Sequence[str], n: int, size: int) -> list[Engine]:
@@ -188,21 +189,26 @@ def sounds(n: int, frames: int) -> list[Samples]:
 
 
 def measure(
-    title: str, characters: dict[str, Path], counts: Sequence[int], frames: int, size: int
+    title: str,
+    characters: dict[str, Path],
+    counts: Sequence[int],
+    frames: int,
+    size: int,
+    device: str,
 ) -> bool:
     """Print the figures of one cast; whether all pictures are those of the sessions alone."""
     n = max(counts)
     names, spoken = list(characters), sounds(n, frames)
-    alone = take(open_shelf(characters), names, n, size)
+    alone = take(open_shelf(characters, device), names, n, size)
     shown_alone = [play([one], frames).shown[0] for one in zip(alone, spoken, strict=True)]
-    together = list(zip(take(open_shelf(characters), names, n, size), spoken, strict=True))
+    together = list(zip(take(open_shelf(characters, device), names, n, size), spoken, strict=True))
     assert len({id(engine) for engine, _ in together}) == len(names), "loaded once each"
     play(together[: len(names)], frames)  # pictures of the pose loop are decoded once
     resident = resident_mb(together, counts)
 
     different = len({digest for shown in shown_alone for digest in shown})
     base = next((count for count in counts if count >= len(names)), n)
-    print(f"{title}, {size} × {size}, {different} different pictures of {n * frames}")
+    print(f"{title}, {size} × {size} on {device}, {different} different pictures of {n * frames}")
     print(f"sessions   all, ms   a frame, ms   × of {base:2}   busy, ms   pictures as alone")
     rows = [play_often(together[:count], frames) for count in counts]
     walls = [sum(run.wall_s for run in runs) / len(runs) / frames * 1e3 for runs in rows]
@@ -246,14 +252,16 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=10, help="even: sound is heard for two")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--sessions", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     configure_logging(as_json=False, level="WARNING")
     counts = sorted(options.sessions)
+    how = (options.frames, options.size, options.device)
     with tempfile.TemporaryDirectory() as folder:
         characters = write_characters(Path(folder))
         first = {"shipped": characters["shipped"]}
-        equal = measure("one character", first, counts, options.frames, options.size)
-        equal &= measure("three characters", characters, counts, options.frames, options.size)
+        equal = measure("one character", first, counts, *how)
+        equal &= measure("three characters", characters, counts, *how)
     print("every picture is the one drawn alone, to the bit" if equal else "PICTURES DIFFER")
     return 0 if equal else 1
 

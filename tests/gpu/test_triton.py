@@ -9,6 +9,7 @@ from avatar_worker.render.data_folder import FootageScenes
 from avatar_worker.render.kernels import triton as triton_kernels
 from avatar_worker.render.occupancy import OccupancyGrid
 from avatar_worker.render.renderer import FrameRequest, Renderer
+from avatar_worker.render.scene import Frame
 from avatar_worker.render.twin import TorchPainter
 from tests.unit.avatar_worker import mini
 from tests.unit.avatar_worker.kernels.characters import audio_vector, frontal_scene, made_up_head
@@ -48,8 +49,6 @@ def test_pictures_are_those_of_the_original(portrait, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("cap", [None, 20])
 def test_pictures_of_any_size_and_number_are_those_of_the_exact_painter(cap, dtype):
-    from avatar_worker.render.kernels.triton.painter import Frame
-
     head, sizes = made_up_head(), ((31, 17), (128, 96), (1, 1))
     exact, painter = TorchPainter(head, GPU), triton_painter(head, dtype)
     scenes = [frontal_scene(height=height, width=width) for height, width in sizes]
@@ -96,6 +95,7 @@ def test_a_replayed_picture_is_the_plain_one():
     ]
     (stages,) = painter._stages.values()
     assert stages._first.graph is not None
+    assert stages._finish.graph is not None
     assert np.array_equal(drawn[0], drawn[2])
     assert np.array_equal(drawn[1], drawn[3])
     assert not np.array_equal(drawn[0], drawn[1])

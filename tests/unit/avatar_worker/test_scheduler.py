@@ -1,6 +1,7 @@
 """One render thread for all sessions: the most urgent first, the broken ones alone."""
 
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from avatar_worker.bundle_files import BundleUnreadableError
 from avatar_worker.drawing import AHEAD_FRAMES, FRAME_S, IDLE_AHEAD_FRAMES, Drawing
 from avatar_worker.engines.base import EngineError, Face, FrameRequest, Rgb, Samples
 from avatar_worker.engines.synctalk import SyncTalkEngine, SyncTalkFace, SyncTalkHearing
+from avatar_worker.render.painters import KernelPainter
 from avatar_worker.render.scene import Scene
 from avatar_worker.scheduler import Scheduler
 from avatar_worker.trained import open_trained
@@ -299,7 +301,7 @@ def test_nan_and_a_missing_pose_leave_their_batch_mates_their_pictures(
         return scene_of(scenes, index)
 
     monkeypatch.setattr(type(character.scenes), "scene", scene)
-    monkeypatch.setattr(engine, "max_batch", 4)
+    monkeypatch.setattr(KernelPainter, "max_batch", 4)
     batches: list[int] = []
     draw = engine.draw
     monkeypatch.setattr(engine, "draw", lambda wanted: batches.append(len(wanted)) or draw(wanted))
@@ -348,6 +350,60 @@ def test_a_session_that_cannot_say_what_it_wants_fails_alone() -> None:
     assert isinstance(bad.failure, ZeroDivisionError)
     assert good.failure is None
     assert good.ready == IDLE_AHEAD_FRAMES
+
+
+class PatientHearing(FakeHearing):
+    """Hears nothing until the test lets it."""
+
+    def __init__(self, may_hear: threading.Event) -> None:
+        super().__init__(LOOK_AHEAD)
+        self._may_hear = may_hear
+        self.pushed = 0
+
+    def push(self, samples: Samples) -> None:
+        self.pushed += 1
+        assert self._may_hear.wait(10)
+        super().push(samples)
+
+
+def test_helpers_listen_while_others_are_drawn_and_take_one_step_of_a_session_at_a_time() -> None:
+    may_hear = threading.Event()
+    scheduler = Scheduler(Clock(), helpers=2)
+    engine = FakeEngine(LOOK_AHEAD)
+    speaking, idle = (session(engine, scheduler, 100.1) for _ in range(2))
+    slow = PatientHearing(may_hear)
+    speaking.face.listen = lambda: slow  # type: ignore[method-assign]
+    say(speaking, 1, 10)
+    while scheduler.step() == 0.0:
+        pass
+    assert slow.pushed <= 1
+    assert idle.ready == IDLE_AHEAD_FRAMES
+    may_hear.set()
+    finish_helping(scheduler)
+    # 10 chunks are 20 pictures' worth less the look-ahead of 6.3; 8 are drawn ahead
+    assert slow.frames == 13
+    assert speaking.ready == AHEAD_FRAMES
+    scheduler.close()
+
+
+def test_a_session_that_a_helper_cannot_hear_fails_alone() -> None:
+    scheduler = Scheduler(Clock(), helpers=2)
+    engine = FakeEngine()
+    good, bad = (session(engine, scheduler, 100.1) for _ in range(2))
+    for drawing in (good, bad):
+        say(drawing, 1, 5)
+    bad.face.hearings[0].finish()  # type: ignore[attr-defined]  # it now refuses to hear more
+    finish_helping(scheduler)
+    assert isinstance(bad.failure, AssertionError)
+    assert good.ready == AHEAD_FRAMES
+    scheduler.close()
+
+
+def finish_helping(scheduler: Scheduler) -> None:
+    """Until nothing is to be done and no helper is at work."""
+    while scheduler.step() == 0.0 or scheduler._listening:
+        with scheduler._changed:
+            scheduler._changed.wait(0.01)
 
 
 def test_the_loop_turns_without_sessions_and_stops_when_told() -> None:

@@ -30,9 +30,9 @@ class Asked:
     def __init__(self) -> None:
         self.requests: list[RenderRequest] = []
 
-    def render(self, request: RenderRequest) -> np.ndarray:
-        self.requests.append(request)
-        return np.zeros((4, 4, 3), np.uint8)
+    def render_all(self, requests: list[RenderRequest]) -> list[np.ndarray]:
+        self.requests.extend(requests)
+        return [np.zeros((4, 4, 3), np.uint8) for _ in requests]
 
 
 @pytest.fixture(scope="module")

@@ -38,10 +38,8 @@ class Frames:
 
     Attributes:
         origins: where the rays begin. [F, 3]
-        directions: unit vectors. [F, n, 3]
-        near: where the rays enter the box; not before `far` for a ray that is there to fill up
-            the n. [F, n]
-        far: where they leave it. [F, n]
+        rays: unit direction x, y, z, then where the ray enters the box and where it leaves it;
+            the one not before the other for a ray that is there to fill up the n. [F, 5, n]
         t: parameters of the occupied lattice points. [F, 23, n]
         n_points: how many there are, those beyond the 23rd included. int32 [F, n]
         last_t: parameter of the last. [F, n]
@@ -60,9 +58,7 @@ class Frames:
     """
 
     origins: Float[Tensor, "F 3"]
-    directions: Float[Tensor, "F n 3"]
-    near: Float[Tensor, "F n"]
-    far: Float[Tensor, "F n"]
+    rays: Float[Tensor, "F 5 n"]
     t: Float[Tensor, "F 23 n"]
     n_points: Int[Tensor, "F n"]
     last_t: Float[Tensor, "F n"]
@@ -94,11 +90,11 @@ class Frames:
         m = n * STAGE_SAMPLES
         per_ray = (n_frames, n)
         return cls(
-            origins=reals(3), directions=reals(n, 3), near=reals(n), far=reals(n),
-            t=reals(twin.MAX_SAMPLES, n), n_points=numbers(*per_ray), last_t=reals(n),
-            limit=numbers(n_frames), said=reals(2, 64, 64, dtype=dtype), sums=reals(N_SUMS, n),
-            count=numbers(*per_ray), is_ended=numbers(*per_ray), due=numbers(*per_ray),
-            offset=numbers(*per_ray), samples=reals(6, m),
+            origins=reals(3), rays=reals(5, n), t=reals(twin.MAX_SAMPLES, n),
+            n_points=numbers(*per_ray), last_t=reals(n), limit=numbers(n_frames),
+            said=reals(2, 64, 64, dtype=dtype), sums=reals(N_SUMS, n), count=numbers(*per_ray),
+            is_ended=numbers(*per_ray), due=numbers(*per_ray), offset=numbers(*per_ray),
+            samples=reals(6, m),
             n_samples=numbers(len(STAGES) - 1, n_frames), answers=reals(m, 4),
             norms=reals(m, 2) if norms else None,
             alive=reals(twin.MAX_SAMPLES + 1, dtype=torch.int64),
@@ -121,7 +117,7 @@ class Frames:
     do_not_specialize_on_alignment=["n_samples"],
 )
 def advance_kernel(
-    t: tl.tensor, n_points: tl.tensor, origins: tl.tensor, directions: tl.tensor, limit: tl.tensor,
+    t: tl.tensor, n_points: tl.tensor, origins: tl.tensor, rays: tl.tensor, limit: tl.tensor,
     sums: tl.tensor, count: tl.tensor, is_ended: tl.tensor, due: tl.tensor, offset: tl.tensor,
     samples: tl.tensor, answers: tl.tensor, norms: tl.tensor, n_samples: tl.tensor,
     n_rays: tl.tensor, n_slots: tl.tensor, first: tl.tensor, last: tl.tensor, beyond: tl.tensor,
@@ -180,9 +176,10 @@ def advance_kernel(
         slot = tl.atomic_add(n_samples + frame, tl.sum(n_due, 0)) + listed - n_due
         tl.store(due + whole, n_due, mask=there)
         tl.store(offset + whole, slot, mask=there)
-        dx = tl.load(directions + whole * 3, mask=there, other=0.0)
-        dy = tl.load(directions + whole * 3 + 1, mask=there, other=0.0)
-        dz = tl.load(directions + whole * 3 + 2, mask=there, other=0.0)
+        way = rays + frame * 5 * n_rays + ray
+        dx = tl.load(way, mask=there, other=0.0)
+        dy = tl.load(way + n_rays, mask=there, other=0.0)
+        dz = tl.load(way + n_rays * 2, mask=there, other=0.0)
         x0 = tl.load(origins + frame * 3)
         y0 = tl.load(origins + frame * 3 + 1)
         z0 = tl.load(origins + frame * 3 + 2)
@@ -211,11 +208,14 @@ def advance(
         beyond: samples offered after the next stage; nothing is listed where it equals `last`.
         n_samples: grows by the number of samples listed. int32
     """
-    n_frames, n = frames.near.shape
+    n_frames, _, n = frames.rays.shape
     norms = frames.answers if frames.norms is None else frames.norms
     advance_kernel[(triton.cdiv(n, _BLOCK), n_frames)](
-        frames.t, frames.n_points, frames.origins, frames.directions, frames.limit, frames.sums,
+        frames.t, frames.n_points, frames.origins, frames.rays, frames.limit, frames.sums,
         frames.count, frames.is_ended, frames.due, frames.offset, frames.samples, frames.answers,
         norms, n_samples, n, frames.samples.shape[2], first, last, beyond,
-        NORMS=frames.norms is not None, BLOCK=_BLOCK, **EXACT,
+        NORMS=frames.norms is not None, BLOCK=_BLOCK,
+        # One warp: more would each hold all the rays, and one could read what another has
+        # already replaced.
+        num_warps=1, **EXACT,
     )  # fmt: skip

@@ -24,6 +24,11 @@ def pack_bits(bitfield: UInt8[Tensor, "n_bytes"], device: torch.device) -> Int[T
     return torch.from_numpy(words).to(device)
 
 
+def in_rows(rays: twin.Rays) -> Float[Tensor, "5 n"]:
+    """Direction x, y, z, near and far, one row each, as the kernels read them."""
+    return torch.cat((rays.directions.T, rays.near[None], rays.far[None]))
+
+
 @triton.jit
 def clamped(value: tl.tensor, low: tl.constexpr, high: tl.constexpr) -> tl.tensor:
     """Held between two bounds."""
@@ -40,8 +45,8 @@ def cell_of(position: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def march_kernel(
-    origins: tl.tensor, directions: tl.tensor, near: tl.tensor, far: tl.tensor, bits: tl.tensor,
-    t: tl.tensor, n_points: tl.tensor, last_t: tl.tensor, n_rays: tl.tensor, BLOCK: tl.constexpr,
+    origins: tl.tensor, rays: tl.tensor, bits: tl.tensor, t: tl.tensor, n_points: tl.tensor,
+    last_t: tl.tensor, n_rays: tl.tensor, BLOCK: tl.constexpr,
 ) -> None:  # fmt: skip
     """One ray a lane; axis 1 of the grid counts frames. Layouts: `composite.Frames`."""
     frame = tl.program_id(1)
@@ -51,11 +56,12 @@ def march_kernel(
     x0 = tl.load(origins + frame * 3)
     y0 = tl.load(origins + frame * 3 + 1)
     z0 = tl.load(origins + frame * 3 + 2)
-    dx = tl.load(directions + whole * 3, mask=there, other=0.0)
-    dy = tl.load(directions + whole * 3 + 1, mask=there, other=0.0)
-    dz = tl.load(directions + whole * 3 + 2, mask=there, other=0.0)
-    here = tl.load(near + whole, mask=there, other=0.0)
-    end = tl.load(far + whole, mask=there, other=0.0)
+    way = rays + frame.to(tl.int64) * 5 * n_rays + ray
+    dx = tl.load(way, mask=there, other=0.0)
+    dy = tl.load(way + n_rays, mask=there, other=0.0)
+    dz = tl.load(way + n_rays * 2, mask=there, other=0.0)
+    here = tl.load(way + n_rays * 3, mask=there, other=0.0)
+    end = tl.load(way + n_rays * 4, mask=there, other=0.0)
     kept = t + frame.to(tl.int64) * MAX_SAMPLES * n_rays + ray
     count = tl.zeros([BLOCK], tl.int32)
     last = tl.zeros([BLOCK], tl.float32)
@@ -76,9 +82,7 @@ def march_kernel(
 
 def march(
     origins: Float[Tensor, "F 3"],
-    directions: Float[Tensor, "F n 3"],
-    near: Float[Tensor, "F n"],
-    far: Float[Tensor, "F n"],
+    rays: Float[Tensor, "F 5 n"],
     bits: Int[Tensor, "n_words"],
     *,
     t: Float[Tensor, "F 23 n"],
@@ -86,9 +90,9 @@ def march(
     last_t: Float[Tensor, "F n"],
 ) -> None:
     """Walk the rays of F frames; `t` is written as far as there are points. Counts are int32."""
-    n_frames, n = near.shape
+    n_frames, _, n = rays.shape
     march_kernel[(triton.cdiv(n, _BLOCK), n_frames)](
-        origins, directions, near, far, bits, t, n_points, last_t, n, _BLOCK,
+        origins, rays, bits, t, n_points, last_t, n, _BLOCK,
         num_warps=1,  # a warp decides on its own when its rays have ended
         **EXACT,
     )  # fmt: skip
@@ -101,7 +105,6 @@ def occupied_points(rays: twin.Rays, bits: Int[Tensor, "n_words"]) -> twin.Latti
     n_points = torch.zeros(1, n, dtype=torch.int32, device=device)
     last_t = torch.zeros(1, n, device=device)
     if n:
-        origins, directions = rays.origin[None].contiguous(), rays.directions[None].contiguous()
-        near, far = rays.near[None], rays.far[None]
-        march(origins, directions, near, far, bits, t=t, n_points=n_points, last_t=last_t)
+        origins, ways = rays.origin[None].contiguous(), in_rows(rays)[None]
+        march(origins, ways, bits, t=t, n_points=n_points, last_t=last_t)
     return twin.Lattice(t[0].T, n_points[0].long(), last_t[0])

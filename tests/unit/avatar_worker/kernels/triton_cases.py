@@ -11,19 +11,21 @@ import triton
 
 from avatar_worker.render import encodings, painters
 from avatar_worker.render import march as twin
+from avatar_worker.render.compositor import blend_into, over_background, quantise
 from avatar_worker.render.field import FieldSamples, HeadField
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import triton as triton_package
 from avatar_worker.render.kernels.triton import painter as painting
 from avatar_worker.render.kernels.triton.composite import STAGE_SAMPLES, STAGES, Frames, advance
+from avatar_worker.render.kernels.triton.finish import NOWHERE, Canvas, finish
 from avatar_worker.render.kernels.triton.harmonics import harmonics
 from avatar_worker.render.kernels.triton.look_up import PlaneTables, look_up
 from avatar_worker.render.kernels.triton.march import occupied_points, pack_bits
 from avatar_worker.render.kernels.triton.network import TritonField
-from avatar_worker.render.kernels.triton.painter import Frame, TritonPainter
+from avatar_worker.render.kernels.triton.painter import TritonPainter
 from avatar_worker.render.occupancy import OccupancyGrid
 from avatar_worker.render.renderer import FrameRequest, Renderer
-from avatar_worker.render.scene import Scene
+from avatar_worker.render.scene import Frame, Scene
 from avatar_worker.render.twin import TorchPainter
 from tests.unit.avatar_worker.kernels.characters import (
     audio_vector,
@@ -144,7 +146,7 @@ def test_sums_end_where_those_of_the_twin_end(n, cap):
     frames = Frames.empty(2, n, CPU, torch.float32, norms=True)
     frames.t.copy_(torch.rand(2, 23, n, generator=random).cumsum(1))
     frames.n_points.copy_(torch.randint(0, 30, (2, n), generator=random))
-    frames.directions.copy_(torch.rand(2, n, 3, generator=random))
+    frames.rays.copy_(torch.rand(2, 5, n, generator=random))
     frames.limit.fill_(cap)
     sigma = torch.rand(2, n, 23, generator=random) * 10.0 ** torch.randint(
         0, 4, (2, n, 1), generator=random
@@ -160,7 +162,7 @@ def test_sums_end_where_those_of_the_twin_end(n, cap):
             due = int(frames.due[frame, ray])
             slots = slice(int(frames.offset[frame, ray]), int(frames.offset[frame, ray]) + due)
             columns = slice(first, first + due)
-            point = frames.t[frame, columns, ray, None] * frames.directions[frame, ray]
+            point = frames.t[frame, columns, ray, None] * frames.rays[frame, :3, ray]
             assert torch.equal(frames.samples[frame, :3, slots].T, point.clamp(-1.0, 1.0))
             frames.answers[frame, slots, :3] = values[frame, ray, columns, :3]
             frames.answers[frame, slots, 3] = sigma[frame, ray, columns]
@@ -206,23 +208,67 @@ def test_a_recorded_head_looks_like_the_twins(dtype):
     assert likeness >= LEAST_DB[dtype]
 
 
-def test_frames_drawn_together_are_those_drawn_alone_rays_rounds_and_all():
-    """A fog that needs the rule of the whole picture, twice, and the recorded way of looking."""
+def test_frames_drawn_together_are_those_drawn_alone():
+    """A fog that needs the rule of the whole picture, in three sizes: each ends by its own rule."""
     head = made_up_head()
     painter, exact = TritonPainter(head, CPU, torch.float32), TorchPainter(head)
     frames = [
         Frame(small_scene(), audio_vector(1), small_scene().eye),
         Frame(small_scene(size=17), audio_vector(2), small_scene().eye * 0.5),
+        Frame(small_scene(size=5), audio_vector(3), small_scene().eye),
     ]
-    found = painter._sums(frames, [None, None], None, norms=True)
-    for frame, ours in zip(frames, found, strict=True):
-        theirs = exact.sums(*frame)
+    for frame, ours in zip(frames, painter.pictures(frames, portrait=False, cap=None), strict=True):
+        theirs = exact.picture(*frame, portrait=False, cap=None)
+        assert np.mean(ours == theirs) >= 0.998
+        assert np.array_equal(ours, painter.picture(*frame, portrait=False, cap=None))
+
+
+def test_sums_are_those_of_the_twin_rays_rounds_and_all():
+    head = made_up_head()
+    painter, exact = TritonPainter(head, CPU, torch.float32), TorchPainter(head)
+    for size, seed in ((24, 1), (17, 2)):
+        scene = small_scene(size=size)
+        ours, theirs = (p.sums(scene, audio_vector(seed), scene.eye) for p in (painter, exact))
         assert ours.rounds == theirs.rounds
         assert torch.equal(ours.count, theirs.count)
         torch.testing.assert_close(ours.rgb, theirs.rgb, rtol=0, atol=1e-4)
         torch.testing.assert_close(ours.depth, theirs.depth, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(ours.audio_norm, theirs.audio_norm, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(ours.eye_norm, theirs.eye_norm, rtol=1e-4, atol=1e-4)
+
+
+def test_more_frames_than_fit_are_drawn_in_several_goes(monkeypatch):
+    monkeypatch.setattr(painting, "MAX_FRAMES", 2)
+    painter = TritonPainter(made_up_head(), CPU, torch.float32)
+    scenes = [small_scene(size=size) for size in (6, 4, 5)]
+    frames = [Frame(scene, audio_vector(i), scene.eye) for i, scene in enumerate(scenes)]
+    drawn = painter.pictures(frames, portrait=True, cap=20)
+    assert [picture.shape for picture in drawn] == [(6, 6, 3), (4, 4, 3), (5, 5, 3)]
+    for picture, frame in zip(drawn, frames, strict=True):
+        assert np.array_equal(picture, painter.picture(*frame, portrait=True, cap=20))
+
+
+@pytest.mark.parametrize("n", [1, 7, 129])
+def test_pictures_are_finished_as_the_twin_finishes_them(n):
+    random = torch.Generator().manual_seed(n)
+    sums = torch.rand(2, 7, n, generator=random)
+    canvas = Canvas.empty(2, n, 3 * n + 5, CPU)
+    canvas.around.copy_(torch.rand(2, 7, n, generator=random))
+    canvas.around[:, 6] = torch.randint(0, 256, (2, n), generator=random)
+    order = torch.stack([torch.randperm(n, generator=random) for _ in range(2)])
+    canvas.pixels.copy_(order)
+    canvas.pixels[1, 0] = NOWHERE
+    canvas.pictures.fill_(77)
+    finish(sums, canvas)
+    for frame in range(2):
+        behind, original, mask = torch.split(canvas.around[frame], [3, 3, 1])
+        image = over_background(sums[frame, :3].T, sums[frame, 3], behind.T)
+        expected = torch.full((n, 3), 77, dtype=torch.uint8)
+        expected[order[frame]] = quantise(blend_into(image, original.T, mask[0].to(torch.uint8)))
+        if frame == 1:
+            expected[order[1, 0]] = 77
+        assert torch.equal(canvas.pictures[frame, : 3 * n].reshape(n, 3), expected)
+        assert (canvas.pictures[frame, 3 * n :] == 77).all()
 
 
 def test_a_picture_may_need_more_than_sixteen_samples():
