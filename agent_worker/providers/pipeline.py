@@ -47,11 +47,12 @@ class PipelineProvider:
         else:
             self._llm = self._openai_llm()
         self._fixed = fixed_sentences(lines)
+        self._n_greeting = len(fixed_sentences(lines[:1]))
         self._tts = self._openai_tts(persona.voice) or self._local_tts(persona.voice)
 
     def prepare_speech(self) -> None:
         if isinstance(self._tts, tts.StreamAdapter):
-            self._models.speaker.speak_ahead(self._fixed, self._voice)
+            self._models.speaker.speak_ahead(self._fixed, self._voice, n_urgent=self._n_greeting)
 
     async def rehearse(self) -> None:
         """Speak every fixed line that is not kept yet; returns when all are.

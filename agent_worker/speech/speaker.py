@@ -20,7 +20,6 @@ from agent_worker.speech.voice import Pcm
 from agent_worker.speech.voices import load_voice
 
 BACKGROUND_NICENESS: Final = 19
-URGENT_SENTENCES: Final = 2
 
 
 class Speaker:
@@ -59,13 +58,19 @@ class Speaker:
             self._live.submit(self._make, text, voice, speed, keep=keep)
         )
 
-    def speak_ahead(self, sentences: Sequence[str], voice: str, speed: float = 1.0) -> None:
-        """Have fixed lines made, the first (a greeting) with priority; returns at once."""
+    def speak_ahead(
+        self, sentences: Sequence[str], voice: str, speed: float = 1.0, *, n_urgent: int = 0
+    ) -> None:
+        """Have fixed lines made; returns at once.
+
+        Args:
+            n_urgent: the first so many (a greeting) are needed at once. They are made before
+                whatever is asked for after them.
+        """
         with suppress(RuntimeError):  # closed meanwhile
-            for sentence in sentences[:URGENT_SENTENCES]:
-                self._live.submit(self._make_ahead, sentence, voice, speed)
-            for sentence in sentences[URGENT_SENTENCES:]:
-                self._background.submit(self._make_ahead, sentence, voice, speed)
+            for number, sentence in enumerate(sentences):
+                pool = self._live if number < n_urgent else self._background
+                pool.submit(self._make_ahead, sentence, voice, speed)
 
     def warm_up(self, voice: str) -> None:
         """Load a voice in the background, so that the first free sentence does not wait for it."""

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from avatar_platform.local.engines import Found
-from avatar_worker.render.kernels.isa import available_isas
 from tests.e2e.demo import ROOT, running_demo
 from tests.e2e.speech import spoken
 from tests.e2e.visitor import Visitor, a_visitor
@@ -29,18 +28,19 @@ CHARACTER = "mira"
 MOUTH = (slice(75, 90), slice(52, 77))
 FOREHEAD = (slice(30, 45), slice(52, 77))
 """Rows and columns of her face, of 128."""
-SPEECH = "I will go on for a while, so that there is time to count, and to interrupt. " * 3
+SPEECH = "Listen. " + "I will go on for a while, so that there is time to interrupt. " * 3
 SCREENSHOTS = ROOT / "var" / "screenshots"
 AUDIBLE = 0.01
-FACE_WITHIN_S = 40.0
-ANSWER_WITHIN_S = 30.0
-QUIET_WITHIN_S = 30.0
-INTERRUPTED_WITHIN_S = 4.0
-REPORTED_WITHIN_S = 10.0
-FPS_MIN = 24.0
-FPS_WITHOUT_TILES_MIN = 12.0
-"""Where the processor has no matrix tiles pictures are drawn smaller, and the browser decodes in
-software beside it."""
+FACE_WITHIN_S = 90.0
+ANSWER_WITHIN_S = 90.0
+QUIET_WITHIN_S = 60.0
+INTERRUPTED_WITHIN_S = 8.0
+REPORTED_WITHIN_S = 30.0
+"""Patience with a machine that other programs keep busy; how fast it is on a quiet one,
+`tests/bench` says."""
+
+FLUENT_FPS = 10.0
+"""Fewer pictures a second than that are no conversation, on whatever machine."""
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,18 @@ def wait_until_quiet(visitor: Visitor) -> None:
     visitor.wait_for("!window.avatarPage.speaking", QUIET_WITHIN_S)
 
 
-def best_frame_rate(visitor: Visitor) -> float:
-    """Of three stretches of 2 s: another program's busy moment is not ours."""
-    return max(visitor.frame_rate(2.0) for _ in range(3))
+def frame_rate(visitor: Visitor) -> float:
+    """Pictures a second in the browser: the better of two stretches of 2 s; shown with the test."""
+    rate = max(visitor.frame_rate(2.0) for _ in range(2))
+    print(f"{rate:.1f} pictures a second in the browser")
+    return rate
+
+
+def was_interrupted(demo: dict[str, Any], session: str) -> bool:
+    """Whether the platform knows of speech that was cut short."""
+    events = api(demo, "GET", f"/sessions/{session}/events").json()["items"]
+    ended = [event for event in events if event["kind"] == "avatar.speak_ended"]
+    return any(event["data"]["interrupted"] for event in ended)
 
 
 def have_said(demo: dict[str, Any], visitor: Visitor, text: str) -> None:
@@ -85,9 +94,14 @@ def have_said(demo: dict[str, Any], visitor: Visitor, text: str) -> None:
 def wait_for_status(demo: dict[str, Any], visitor: Visitor, status: str) -> None:
     """The browser sees a picture before the platform has been told of it."""
     session = visitor.read("session")["id"]
+    wait_until(lambda: api(demo, "GET", f"/sessions/{session}").json()["status"] == status, visitor)
+
+
+def wait_until(is_true: Callable[[], bool], visitor: Visitor) -> None:
+    """For what the platform is told by its workers."""
     deadline = time.monotonic() + REPORTED_WITHIN_S
-    while (now := api(demo, "GET", f"/sessions/{session}").json()["status"]) != status:
-        assert time.monotonic() < deadline, f"the session is {now}, not {status}"
+    while not is_true():
+        assert time.monotonic() < deadline, "the platform was not told in time"
         visitor.page.wait_for_timeout(100)
 
 
@@ -120,26 +134,24 @@ def test_a_visitor_is_answered_by_a_face_that_can_be_interrupted(
         speaking = visitor.pictures(4.0)
         assert motion(speaking, MOUTH) > 2 * motion(idle, MOUTH)
         assert motion(speaking, MOUTH) > 2 * motion(speaking, FOREHEAD)
-        rate = best_frame_rate(visitor)
+        rate = frame_rate(visitor)
 
         # Speaking over it stops it.
         ask(visitor, "Wait, stop. Please be quiet.")
         visitor.wait_for("!window.avatarPage.speaking", INTERRUPTED_WITHIN_S)
         visitor.screenshot("interrupted")
-        least = (
-            FPS_MIN if "amx" in {isa.name for isa in available_isas()} else FPS_WITHOUT_TILES_MIN
-        )
-        assert rate >= least, f"{rate:.1f} pictures a second while speaking"
+        session = visitor.read("session")["id"]
+        wait_until(lambda: was_interrupted(demo, session), visitor)
+        assert rate >= FLUENT_FPS, f"{rate:.1f} pictures a second while speaking"
 
         # End ends it, everywhere.
-        session = visitor.read("session")["id"]
         visitor.page.click("#end")
-        visitor.wait_for("window.avatarPage.status === 'ended'", 15.0)
+        visitor.wait_for("window.avatarPage.status === 'ended'", REPORTED_WITHIN_S)
         body = api(demo, "GET", f"/sessions/{session}").json()
         assert (body["status"], body["end_reason"]) == ("ended", "USER_CLOSED")
 
 
-def test_the_test_card_reaches_the_browser_at_full_rate(
+def test_the_test_card_reaches_the_browser_fluently(
     demo: dict[str, Any], browser_path: Found
 ) -> None:
     page = f"{demo['page_url']}?character=test-card"
@@ -147,11 +159,11 @@ def test_the_test_card_reaches_the_browser_at_full_rate(
         visitor.start()
         visitor.wait_for("window.avatarPage.status === 'live'", FACE_WITHIN_S)
         have_said(demo, visitor, SPEECH)
-        rate = best_frame_rate(visitor)
+        rate = frame_rate(visitor)
         visitor.screenshot("test-card")
         visitor.page.click("#end")
-        visitor.wait_for("window.avatarPage.status === 'ended'", 15.0)
-        assert rate >= FPS_MIN
+        visitor.wait_for("window.avatarPage.status === 'ended'", REPORTED_WITHIN_S)
+        assert rate >= FLUENT_FPS
 
 
 def test_a_killed_avatar_worker_is_replaced_while_the_page_stays_open(
@@ -162,14 +174,14 @@ def test_a_killed_avatar_worker_is_replaced_while_the_page_stays_open(
         visitor.wait_for("window.avatarPage.status === 'live'", FACE_WITHIN_S)
         have_said(demo, visitor, SPEECH)
         os.kill(demo["processes"]["avatar_worker"], signal.SIGKILL)
-        visitor.wait_for("window.avatarPage.status !== 'live'", 10.0)
-        back_s = visitor.wait_for("window.avatarPage.status === 'live'", 60.0)
+        visitor.wait_for("window.avatarPage.status !== 'live'", REPORTED_WITHIN_S)
+        back_s = visitor.wait_for("window.avatarPage.status === 'live'", FACE_WITHIN_S)
         print(f"the face was back {back_s:.1f} s after its loss was seen")
         ask(visitor, "What is your name?")
         visitor.wait_for("window.avatarPage.speaking", ANSWER_WITHIN_S)
         wait_for_status(demo, visitor, "active")
         visitor.page.click("#end")
-        visitor.wait_for("window.avatarPage.status === 'ended'", 15.0)
+        visitor.wait_for("window.avatarPage.status === 'ended'", REPORTED_WITHIN_S)
 
 
 def test_ctrl_c_leaves_no_process_and_no_record_behind(tmp_path: Path) -> None:

@@ -10,15 +10,20 @@ import io
 import time
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 SCRIPT = Path(__file__).with_name("visitor.js")
-PAGE_WITHIN_S = 20.0
+PAGE_WITHIN_S = 60.0
+LEFT_WITHIN_S = 10.0
+VIEWPORT: ViewportSize = {"width": 960, "height": 720}
+"""The browser draws without a GPU, on the cores that the product needs."""
+
 ARGUMENTS = [
     "--no-sandbox",
     "--autoplay-policy=no-user-gesture-required",
@@ -100,6 +105,14 @@ class Visitor:
         """Everything that the captions show for `user` or `avatar`."""
         return " ".join(line["text"] for line in self.read("captions") if line["who"] == who)
 
+    def leave(self) -> None:
+        """End what still goes on, so that it takes nothing from whoever comes next."""
+        if self.page.is_closed() or not self.page.locator("#end").is_visible():
+            return
+        with suppress(PlaywrightError, AssertionError):
+            self.page.click("#end", timeout=1000)
+            self.wait_for("['ended', 'failed'].includes(window.avatarPage.status)", LEFT_WITHIN_S)
+
     def screenshot(self, name: str) -> None:
         self._screenshots.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=str(self._screenshots / f"{name}.png"))
@@ -109,7 +122,7 @@ class Visitor:
 def a_visitor(browser: Path, url: str, screenshots: Path) -> Iterator[Visitor]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(browser), args=ARGUMENTS)
-        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        context = chromium.new_context(viewport=VIEWPORT)
         context.grant_permissions(["microphone"])
         context.add_init_script(path=str(SCRIPT))
         page = context.new_page()
@@ -119,5 +132,6 @@ def a_visitor(browser: Path, url: str, screenshots: Path) -> Iterator[Visitor]:
         try:
             yield visitor
         finally:
+            visitor.leave()
             context.close()
             chromium.close()

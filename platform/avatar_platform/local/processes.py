@@ -144,7 +144,7 @@ def wait_until(
         time.sleep(POLL_S)
 
 
-def wait_for_port(port: int, child: ChildProcess, within_s: float = 30.0) -> None:
+def wait_for_port(port: int, child: ChildProcess, within_s: float = 120.0) -> None:
     def answers() -> bool:
         with socket.socket() as probe:
             probe.settimeout(0.5)
