@@ -1,14 +1,18 @@
 """What a worker takes on: as many sessions, and as large pictures, as its processor draws live."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from avatar_contracts.audio import FRAME_SAMPLES
 from avatar_contracts.beat import Claim
 from avatar_worker import slots
 from avatar_worker.config import WorkerSettings
+from avatar_worker.engines.base import Face, FrameRequest, Rgb, Samples
 from avatar_worker.slots import Capacity, measure_capacity, slots_for
+from tests.fakes.renderer import FakeEngine, FakeFace
 
 pytestmark = pytest.mark.unit
 
@@ -87,3 +91,51 @@ def test_pictures_are_fitted_and_keep_their_shape() -> None:
     assert small.fitted(claim(256, 256)) == claim(256, 256)
     assert small.fitted(claim(512, 512, "test-card")) == claim(512, 512, "test-card")
     assert Capacity(1).fitted(claim(512, 512)) == claim(512, 512)
+
+
+class Passing:
+    """A clock that only moves when somebody works."""
+
+    now = 1000.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return self.now
+
+
+class Card(FakeEngine):
+    """A GPU: minutes for the first batch, 8 ms for every later one, 1 ms to hear a frame."""
+
+    def __init__(self, clock: Passing) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:
+        self._clock.now += 0.008 if self.batches else 60.0
+        return super().draw(wanted)
+
+    def open(self, options: dict[str, object]) -> FakeFace:
+        face = super().open(options)
+        hearing = face.listen()
+        push = hearing.push
+
+        def heard(samples: Samples) -> None:
+            self._clock.now += 0.001 * len(samples) / FRAME_SAMPLES
+            push(samples)
+
+        hearing.push = heard  # type: ignore[method-assign]
+        face.listen = lambda: hearing  # type: ignore[method-assign]
+        return face
+
+
+def test_a_gpu_is_measured_after_its_kernels_are_compiled_and_hearing_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Passing()
+    monkeypatch.setattr(slots, "time", clock)
+    engine = Card(clock)
+    # 8 ms for 4 pictures together, and 1 ms to hear each
+    assert slots.measure(engine, None) == pytest.approx(0.003)
+    assert set(engine.batches) == {4}
