@@ -3,7 +3,7 @@
     python -m tests.bench.browser_rate [--seconds 10] [--characters mira test-card]
 
 Everything is real and on this machine, the browser included, which decodes and draws in software.
-The avatar is made to speak all the while. What was sent, skipped and repeated are the worker's own counts.
+The avatar is made to speak all the while. What was sent, skipped and repeated the worker counts.
 """
 
 import argparse
