@@ -52,14 +52,23 @@ def ray_directions(
     width: int,
     pixels: Int[Tensor, "n"],
 ) -> Float[Tensor, "n 3"]:
-    """Unit directions through the centres of pixels, given as row · width + column (int64)."""
+    """Unit directions through the centres of pixels, given as row · width + column (int64).
+
+    Turned by products that are added one after the other and rounded once each, as the library
+    did with which the original was recorded. Others round otherwise, by processor, and a last bit
+    decides in which cell a point lies; float64 holds every product exactly.
+    """
     column = (pixels % width).to(torch.float32)
     row = torch.div(pixels, width, rounding_mode="floor").to(torch.float32)
     x = (column + 0.5 - intrinsics.cx) / intrinsics.fx
     y = (row + 0.5 - intrinsics.cy) / intrinsics.fy
     local = torch.stack((x, y, torch.ones_like(x)), dim=1)  # [n, 3]
     local = local / torch.linalg.vector_norm(local, dim=1, keepdim=True)
-    return torch.matmul(local, pose[:3, :3].T)
+    x, y, z = local.double().split(1, dim=1)  # [n, 1]
+    along_x, along_y, along_z = pose[:3, :3].double().T
+    turned = (x * along_x).float()  # [n, 3]
+    turned = (y * along_y + turned).float()
+    return (z * along_z + turned).float()
 
 
 def box_interval(
