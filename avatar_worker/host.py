@@ -215,7 +215,7 @@ class SessionHost:
             self._loaders, self._shelf.take, claim
         )
         try:
-            return await session.run(engine, {})
+            return await session.run(engine)
         finally:
             with contextlib.suppress(Exception):
                 await engine

@@ -7,6 +7,7 @@ forth (`idle_walk`), as the session's options want them (`expression`).
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,14 @@ from avatar_worker.audio.features import AudioFeatureStream, AudioModel
 from avatar_worker.audio.gate import NoiseGate
 from avatar_worker.audio.mel import SAMPLE_RATE_HZ as HEARD_RATE_HZ
 from avatar_worker.character import BundleError, BundleScenes, Character
-from avatar_worker.engines.base import EngineError, Face, FrameRequest, Rgb, Samples
+from avatar_worker.engines.base import (
+    EngineError,
+    Face,
+    FrameRequest,
+    OptionError,
+    Rgb,
+    Samples,
+)
 from avatar_worker.engines.expression import Expression, ExpressionOptions
 from avatar_worker.engines.idle_walk import IdleWalk
 from avatar_worker.render.errors import RenderError
@@ -30,6 +38,8 @@ from avatar_worker.streaming import parts_of
 
 NETWORKS_BYTES: Final = 33 * 10**6
 """Head, as read and as packed, and ears: measured, Mira's resident memory without pictures."""
+OPTIONS: Final = frozenset(field.name for field in fields(ExpressionOptions))
+"""What a session may ask for; `[options]` of a bundle say more of how it was made."""
 _RESAMPLING: Final = "HQ"
 """As for whole files, so that both give the same pictures."""
 
@@ -106,7 +116,10 @@ class SyncTalkEngine:
         except (RenderError, AudioError) as error:
             raise EngineError(str(error)) from error
         self._options = character.options
-        ExpressionOptions.of(self._options)  # refused when the character is loaded, not later
+        try:  # refused when the character is loaded, not later
+            ExpressionOptions.of(self._options)
+        except OptionError as error:
+            raise EngineError(f"character {character.name}: {error}") from error
 
     @property
     def size_bytes(self) -> int:
@@ -117,8 +130,12 @@ class SyncTalkEngine:
         """See `engines.base`.
 
         Raises:
-            EngineError: an option of `expression` cannot be.
+            OptionError: an option of `expression` cannot be, or there is none of this name.
         """
+        if unknown := sorted(set(options) - OPTIONS):
+            raise OptionError(
+                f"there is no option {unknown[0]!r}; expected {', '.join(sorted(OPTIONS))}"
+            )
         wanted = ExpressionOptions.of({**self._options, **options})
         return SyncTalkFace(self._audio, Expression(self._track.eyes, wanted))
 

@@ -10,7 +10,7 @@ from avatar_contracts.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from avatar_worker.audio.features import AudioFeatureStream
 from avatar_worker.character import Character
 from avatar_worker.drawing import FRAME_S, Drawing, Picture
-from avatar_worker.engines.base import EngineError, FrameRequest
+from avatar_worker.engines.base import EngineError, FrameRequest, OptionError
 from avatar_worker.engines.idle_walk import WalkPosition
 from avatar_worker.engines.synctalk import SyncTalkEngine, SyncTalkHearing
 from avatar_worker.render.motion import scene_between
@@ -182,14 +182,17 @@ def test_a_session_may_move_brows_and_lids_differently_from_the_character(charac
     slot, at = 3, engine._walk(3)
     assert own.expression(slot, at)[2] > other.expression(slot, at)[2]  # inner brows
     assert engine.open({"preset": "neutral"}).expression(slot, at) is None
-    with pytest.raises(EngineError, match="expected one of neutral"):
+    with pytest.raises(OptionError, match="expected one of neutral"):
         engine.open({"preset": "furious"})
+    with pytest.raises(OptionError, match="there is no option 'blinkrate'"):
+        engine.open({"blinkrate": 3})
 
 
 def test_options_that_cannot_be_are_refused_when_the_character_is_loaded(character) -> None:
     wrong = replace(character, options={"blink_rate": "often"})
-    with pytest.raises(EngineError, match="blink_rate is 'often'"):
+    with pytest.raises(EngineError, match="blink_rate is 'often'") as refused:
         SyncTalkEngine(wrong, device="cpu", threads=1)
+    assert not isinstance(refused.value, OptionError)  # no session asked for it
 
 
 def test_a_character_without_ears_is_refused() -> None:

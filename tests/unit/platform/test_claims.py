@@ -51,6 +51,21 @@ def test_a_claim_tells_all_that_a_worker_needs(
 
 
 @pytest.mark.django_db
+def test_how_the_face_is_to_be_held_goes_from_the_request_to_the_worker(
+    ada: factories.Person, worker: Worker
+) -> None:
+    asked = {"blink_rate": 12, "preset": "attentive"}
+    session = queued(ada, expression=asked)
+    claim = worker.claim(session.pk)
+    assert claim is not None
+    assert claim.options == asked
+    assert ada.get(f"/sessions/{session.pk}").json()["expression"] == asked
+    plain = worker.claim(queued(ada).pk)
+    assert plain is not None
+    assert plain.options == {}
+
+
+@pytest.mark.django_db
 def test_a_second_worker_a_repetition_and_an_old_epoch_are_refused(
     ada: factories.Person, client, worker: Worker
 ) -> None:
