@@ -14,6 +14,7 @@ portrait = true
 eye = "upper"
 attention = 2
 blink_rate = 15                # a minute; this and other ways to change her face: `expression`
+blend_feather = 6              # a softer edge of the portrait: `render.blending`
 
 [audio]                        # only for engines that listen
 encoder = "audio_encoder.safetensors"

@@ -35,6 +35,7 @@ from avatar_worker.bundle_files import (
 )
 from avatar_worker.bundle_manifest import MANIFEST, Engine, Manifest, read_manifest
 from avatar_worker.plain_files import ZIP_ERRORS, decode_array, read_entry
+from avatar_worker.render.blending import Blend, BlendedScenes
 from avatar_worker.render.checkpoint_layout import Flavour, check_state, detect_flavour
 from avatar_worker.render.data_folder import MAX_PX
 from avatar_worker.render.errors import RenderError, UnsupportedCharacterError
@@ -104,14 +105,27 @@ class Character:
         the whole picture.
 
         Raises:
-            UnsupportedCharacterError: the engine has no head.
+            UnsupportedCharacterError: the engine has no head, or an option cannot be.
         """
         if self.head is None or self.scenes is None:
             raise UnsupportedCharacterError(f"character {self.name} has no head to draw")
         painter = choose_painter(self.head, device=device, precision=precision, threads=threads)
         is_fast = precision != "fp32"
         cap = PORTRAIT_CAP if self.portrait and is_fast else None
-        return Renderer(painter, self.scenes, portrait=self.portrait, cap=cap)
+        scenes = self.blended(Blend.of(self.options, portrait=self.portrait))
+        return Renderer(painter, scenes, portrait=self.portrait, cap=cap)
+
+    def blended(self, blend: Blend) -> SceneSource:
+        """The scenes with this blend in place of the footage's own.
+
+        Raises:
+            UnsupportedCharacterError: the engine has no scenes.
+        """
+        if self.scenes is None:
+            raise UnsupportedCharacterError(f"character {self.name} has no pictures")
+        if blend == Blend():
+            return self.scenes
+        return BlendedScenes(self.scenes, blend, masked=self.options.get("backgrounds") == MASKED)
 
 
 def load_bundle(

@@ -71,6 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
     who.add_argument("--bs-area", choices=("upper", "single", "eye"), help="checked, not needed")
     who.add_argument("--au45", action="store_true", help="checked, not needed")
     who.add_argument("--bg-img", metavar="FILE|white|black", help="instead of bc.jpg")
+    who.add_argument("--blend-width", type=float, metavar="PX",
+                     help="portraits: how much further the head reaches, -32 to 32")  # fmt: skip
+    who.add_argument("--blend-feather", type=float, metavar="PX",
+                     help="portraits: how much softer its edge is, 0 to 32")  # fmt: skip
     who.add_argument("--width", type=int, help="default: of the footage")
     who.add_argument("--height", type=int, help="default: of the footage")
     driven = parser.add_argument_group("what drives the face")
@@ -107,6 +111,7 @@ def render(options: argparse.Namespace) -> None:
     if n_frames < 1:
         raise UsageError(f"--start-frame {options.start_frame}: only {driving.n_frames} frames")
     n_frames = min(n_frames, options.frames or n_frames)
+    character = replace(character, options={**character.options, **_picture_options(options)})
     renderer = character.renderer(device=options.device, precision=options.precision)
     scenes = character.scenes
     assert scenes is not None  # renderer() has refused otherwise
@@ -117,6 +122,12 @@ def render(options: argparse.Namespace) -> None:
             index = options.start_frame + done
             pose_index = mirror_index(index, scenes.n_scenes)
             writer.add(index, renderer.render(FrameRequest(enc_a, pose_index, eye)))
+
+
+def _picture_options(options: argparse.Namespace) -> dict[str, float]:
+    """Those that go before the character's own."""
+    names = ("blend_width", "blend_feather")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:

@@ -3,12 +3,14 @@
 The head is drawn for one audio vector per picture. Between utterances that is the vector of
 lasting silence, likewise where a segment holds nothing louder than a room, and around speech the
 two are blended. Pose, gaze and blinks follow the character's own track all the time, back and
-forth (`idle_walk`), as the session's options want them (`expression`).
+forth (`idle_walk`), as the session's options want them (`expression`); where a portrait passes
+into its frame they may say too (`render.blending`).
 """
 
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 import soxr
@@ -30,15 +32,18 @@ from avatar_worker.engines.base import (
 )
 from avatar_worker.engines.expression import Expression, ExpressionOptions
 from avatar_worker.engines.idle_walk import IdleWalk
+from avatar_worker.render.blending import Blend, BlendedScenes
 from avatar_worker.render.errors import RenderError
 from avatar_worker.render.motion import head_speed, scene_between
 from avatar_worker.render.renderer import FrameRequest as RenderRequest
-from avatar_worker.render.scene import track_of
+from avatar_worker.render.scene import SceneSource, track_of
 from avatar_worker.streaming import parts_of
 
 NETWORKS_BYTES: Final = 33 * 10**6
 """Head, as read and as packed, and ears: measured, Mira's resident memory without pictures."""
-OPTIONS: Final = frozenset(field.name for field in fields(ExpressionOptions))
+OPTIONS: Final = frozenset(
+    ("blend_width", "blend_feather", *(field.name for field in fields(ExpressionOptions)))
+)
 """What a session may ask for; `[options]` of a bundle say more of how it was made."""
 _RESAMPLING: Final = "HQ"
 """As for whole files, so that both give the same pictures."""
@@ -79,10 +84,12 @@ class SyncTalkHearing:
 
 
 class SyncTalkFace:
-    """One session: access to the character's ears, and how its brows and lids are to move."""
+    """One session: access to the character's ears, how its brows and lids are to move, and the
+    scenes it is drawn into."""
 
-    def __init__(self, audio: AudioModel, expression: Expression) -> None:
+    def __init__(self, audio: AudioModel, expression: Expression, scenes: SceneSource) -> None:
         self.expression = expression
+        self.scenes = scenes
         self._audio = audio
 
     def listen(self) -> SyncTalkHearing:
@@ -115,7 +122,9 @@ class SyncTalkEngine:
             self._rest = self._audio.silence()
         except (RenderError, AudioError) as error:
             raise EngineError(str(error)) from error
+        self._character = character
         self._options = character.options
+        self._blended: WeakValueDictionary[Blend, BlendedScenes] = WeakValueDictionary()
         try:  # refused when the character is loaded, not later
             ExpressionOptions.of(self._options)
         except OptionError as error:
@@ -136,8 +145,20 @@ class SyncTalkEngine:
             raise OptionError(
                 f"there is no option {unknown[0]!r}; expected {', '.join(sorted(OPTIONS))}"
             )
-        wanted = ExpressionOptions.of({**self._options, **options})
-        return SyncTalkFace(self._audio, Expression(self._track.eyes, wanted))
+        wanted = {**self._options, **options}
+        try:
+            blend = Blend.of(wanted, portrait=self._character.portrait)
+        except RenderError as error:
+            raise OptionError(str(error)) from error
+        expression = Expression(self._track.eyes, ExpressionOptions.of(wanted))
+        return SyncTalkFace(self._audio, expression, self._scenes_with(blend))
+
+    def _scenes_with(self, blend: Blend) -> SceneSource:
+        """One for all sessions that want the same; forgotten with the last of them."""
+        scenes = self._blended.get(blend) or self._character.blended(blend)
+        if isinstance(scenes, BlendedScenes):
+            self._blended[blend] = scenes
+        return scenes
 
     def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:
         return [self._picture(face, request) for face, request in wanted]
@@ -151,12 +172,12 @@ class SyncTalkEngine:
             spoken = request.hearing.vectors[min(request.frame, request.hearing.frames - 1)]
             vector = self._rest + np.float32(request.weight) * (spoken - self._rest)
         at = self._walk(request.slot)
-        eye = face.expression(request.slot, at) if isinstance(face, SyncTalkFace) else None
+        assert isinstance(face, SyncTalkFace), "a face of another engine"
+        eye = face.expression(request.slot, at)
         try:
-            scene = None
+            scene = face.scenes.scene(at.index)
             if at.share:
-                here, there = self._scenes.scene(at.index), self._scenes.scene(at.index + 1)
-                scene = scene_between(here, there, at.share)
+                scene = scene_between(scene, face.scenes.scene(at.index + 1), at.share)
             return self._renderer.render(RenderRequest(vector, at.index, eye, scene))
         except (RenderError, BundleError) as error:
             raise EngineError(str(error)) from error

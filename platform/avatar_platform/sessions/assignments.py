@@ -67,7 +67,7 @@ def _claim(session: Session) -> Claim:
         engine=version.engine,
         width=version.width,
         height=version.height,
-        options=dict(session.expression),
+        options={**session.expression, **session.picture},
     )
 
 

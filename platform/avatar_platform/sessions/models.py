@@ -56,6 +56,9 @@ class Session(models.Model):
     expression = models.JSONField(
         default=dict, blank=True, help_text="How the face is held; goes before the character's own."
     )
+    picture = models.JSONField(
+        default=dict, blank=True, help_text="How pictures are put together; likewise."
+    )
     metadata = models.JSONField(default=dict, blank=True)
     callback_url = models.URLField(max_length=500, blank=True)
     max_duration_s = models.PositiveIntegerField(default=1800)

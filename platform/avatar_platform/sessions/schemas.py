@@ -8,6 +8,7 @@ from ninja import Schema
 from pydantic import AnyHttpUrl, Field, field_validator
 
 from avatar_contracts.expression import BLINK_RATE_MAX, GAIN_MAX, Preset
+from avatar_contracts.picture import BLEND_MAX_PX
 from avatar_contracts.states import EndReason, SessionMode, SessionState
 from avatar_platform.gateways.outbound import check_url
 from avatar_platform.schemas import Strict, Text
@@ -46,10 +47,28 @@ class ExpressionIn(Strict):
     preset: Preset | None = Field(None, description="Where brows and lids rest.")
 
 
+class PictureIn(Strict):
+    """How pictures are put together, instead of as the character's version says.
+
+    A session whose character cannot be drawn so fails at once with `OPTIONS_REFUSED`.
+    """
+
+    blend_width: float | None = Field(
+        None, ge=-BLEND_MAX_PX, le=BLEND_MAX_PX, strict=True, allow_inf_nan=False,
+        description="Portraits: how much further than the footage's mask the drawn head reaches "
+        "into the original frame, in pixels of a picture 512 high; below 0 less far.",
+    )  # fmt: skip
+    blend_feather: float | None = Field(
+        None, ge=0, le=BLEND_MAX_PX, strict=True, allow_inf_nan=False,
+        description="Portraits: over how many pixels on either side its edge is softened.",
+    )  # fmt: skip
+
+
 class SessionIn(Strict):
     character: Text = Field(min_length=1, max_length=64, description="Slug or id.")
     persona: PersonaIn | None = None
     expression: ExpressionIn | None = None
+    picture: PictureIn | None = None
     mode: SessionMode = SessionMode.CONVERSATION
     max_duration_s: int = Field(1800, ge=10, le=6 * 3600)
     idle_timeout_s: int = Field(180, ge=10, le=3600)
@@ -79,6 +98,7 @@ class SessionIn(Strict):
             mode=self.mode,
             persona=_given(self.persona),
             expression=_given(self.expression),
+            picture=_given(self.picture),
             max_duration_s=self.max_duration_s,
             idle_timeout_s=self.idle_timeout_s,
             metadata=self.metadata,
@@ -138,6 +158,7 @@ class SessionOut(Schema):
     character: str | None
     mode: SessionMode
     expression: dict[str, Any] = Field(description="As asked for; empty: the character's own.")
+    picture: dict[str, Any] = Field(description="Likewise.")
     livekit: RoomOut
     queue: QueueOut | None
     end_reason: EndReason | None

@@ -188,6 +188,28 @@ def test_a_session_may_move_brows_and_lids_differently_from_the_character(charac
         engine.open({"blinkrate": 3})
 
 
+def test_sessions_that_want_the_same_blend_share_its_scenes_until_the_last_is_gone(
+    engine, character
+) -> None:
+    own, wide, also_wide = (engine.open(o) for o in ({}, {"blend_width": 8}, {"blend_width": 8.0}))
+    engine.draw([(face, FrameRequest(0)) for face in (own, wide, also_wide)])
+    plain, first, second = (r.scene for r in engine._renderer.requests)
+    assert plain is character.scenes.scene(engine._walk(0).index)
+    assert first is second
+    assert (first.mask > plain.mask).any()
+    assert len(engine._blended) == 1
+    del wide, also_wide
+    assert len(engine._blended) == 0
+
+
+def test_a_blend_is_refused_where_there_is_no_portrait(character) -> None:
+    whole = open_trained(mini.DATA, mini.WORKSPACE).character(
+        portrait=False, audio=mini.audio_model()
+    )
+    with pytest.raises(OptionError, match="blend_width is for portraits"):
+        SyncTalkEngine(whole, device="cpu", threads=1).open({"blend_width": 4})
+
+
 def test_options_that_cannot_be_are_refused_when_the_character_is_loaded(character) -> None:
     wrong = replace(character, options={"blink_rate": "often"})
     with pytest.raises(EngineError, match="blink_rate is 'often'") as refused:

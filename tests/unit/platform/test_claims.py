@@ -54,12 +54,13 @@ def test_a_claim_tells_all_that_a_worker_needs(
 def test_how_the_face_is_to_be_held_goes_from_the_request_to_the_worker(
     ada: factories.Person, worker: Worker
 ) -> None:
-    asked = {"blink_rate": 12, "preset": "attentive"}
-    session = queued(ada, expression=asked)
+    face, picture = {"blink_rate": 12, "preset": "attentive"}, {"blend_feather": 6}
+    session = queued(ada, expression=face, picture=picture)
     claim = worker.claim(session.pk)
     assert claim is not None
-    assert claim.options == asked
-    assert ada.get(f"/sessions/{session.pk}").json()["expression"] == asked
+    assert claim.options == {**face, **picture}
+    shown = ada.get(f"/sessions/{session.pk}").json()
+    assert (shown["expression"], shown["picture"]) == (face, picture)
     plain = worker.claim(queued(ada).pk)
     assert plain is not None
     assert plain.options == {}

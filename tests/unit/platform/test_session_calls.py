@@ -105,6 +105,8 @@ def test_the_broker_being_away_leaves_the_session_to_the_reaper(
         ({"character": "test-card", "expression": {"eye_gain": "2"}}, "expression.eye_gain"),
         ({"character": "test-card", "expression": {"preset": "furious"}}, "expression.preset"),
         ({"character": "test-card", "expression": {"mood": "sad"}}, "expression.mood"),
+        ({"character": "test-card", "picture": {"blend_width": -33}}, "picture.blend_width"),
+        ({"character": "test-card", "picture": {"blend_feather": -1}}, "picture.blend_feather"),
         ({"character": "test-card\x00"}, "character"),
         ({"character": "nobody"}, "character"),
     ],
