@@ -15,6 +15,7 @@ eye = "upper"
 attention = 2
 blink_rate = 15                # a minute; this and other ways to change her face: `expression`
 blend_feather = 6              # a softer edge of the portrait: `render.blending`
+                               # without one, `background = "#00b140"`: `render.backdrop`
 
 [audio]                        # only for engines that listen
 encoder = "audio_encoder.safetensors"

@@ -35,16 +35,17 @@ from avatar_worker.bundle_files import (
 )
 from avatar_worker.bundle_manifest import MANIFEST, Engine, Manifest, read_manifest
 from avatar_worker.plain_files import ZIP_ERRORS, decode_array, read_entry
-from avatar_worker.render.blending import Blend, BlendedScenes
+from avatar_worker.render.backdrop import premultiplied
 from avatar_worker.render.checkpoint_layout import Flavour, check_state, detect_flavour
 from avatar_worker.render.data_folder import MAX_PX
 from avatar_worker.render.errors import RenderError, UnsupportedCharacterError
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.painters import choose_painter
-from avatar_worker.render.pictures import decode_grey, decode_rgb, resize
+from avatar_worker.render.pictures import decode_grey, decode_rgb, decode_rgba, resize
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.render.renderer import PORTRAIT_CAP, Precision, Renderer
 from avatar_worker.render.scene import SCENE_CACHE_BYTES, Scene, SceneCache, SceneSource, Track
+from avatar_worker.render.style import Style
 
 __all__ = [
     "BundleContentError",
@@ -112,20 +113,18 @@ class Character:
         painter = choose_painter(self.head, device=device, precision=precision, threads=threads)
         is_fast = precision != "fp32"
         cap = PORTRAIT_CAP if self.portrait and is_fast else None
-        scenes = self.blended(Blend.of(self.options, portrait=self.portrait))
+        scenes = self.styled(Style.of(self.options, portrait=self.portrait))
         return Renderer(painter, scenes, portrait=self.portrait, cap=cap)
 
-    def blended(self, blend: Blend) -> SceneSource:
-        """The scenes with this blend in place of the footage's own.
+    def styled(self, style: Style) -> SceneSource:
+        """The scenes in this style; the character's own scenes where it changes nothing.
 
         Raises:
-            UnsupportedCharacterError: the engine has no scenes.
+            UnsupportedCharacterError: the character cannot be drawn so.
         """
         if self.scenes is None:
             raise UnsupportedCharacterError(f"character {self.name} has no pictures")
-        if blend == Blend():
-            return self.scenes
-        return BlendedScenes(self.scenes, blend, masked=self.options.get("backgrounds") == MASKED)
+        return style.applied_to(self.scenes, masked=self.options.get("backgrounds") == MASKED)
 
 
 def load_bundle(
@@ -211,7 +210,8 @@ def _tensors(files: BundleFiles, name: str) -> dict[str, Tensor]:
 class BundleScenes:
     """Pose track and pictures of a bundle; pictures are decoded when they are needed.
 
-    `pictures/<n>.original.*`, `.background.*` and `.mask.png`, n from 00000 on.
+    `pictures/<n>.original.*`, `.background.*` and `.mask.png`, n from 00000 on; `.torso.*` with
+    transparency where there are no portraits (bundles from before it was kept lack it).
     """
 
     def __init__(
@@ -262,6 +262,18 @@ class BundleScenes:
         """Scene `index`."""
         return self._cache(index)
 
+    def torso(self, index: int) -> NDArray[np.float32]:
+        """See `render.backdrop.LayeredScenes`."""
+        name = self._pictures[index].get("torso")
+        if name is None:
+            raise UnsupportedCharacterError(
+                "this bundle does not hold its torso by itself: import the character anew, "
+                "without portrait"
+            )
+        picture = decode_rgba(self._files.read(name), name)
+        self._check_size(picture, name)
+        return resize(premultiplied(picture), *self._size).clip(0.0, 1.0)
+
     def _find_pictures(self) -> list[dict[str, str]]:
         """For each scene: kind → file name."""
         kinds = ("original", "background", "mask") if self.portrait else ("background",)
@@ -272,7 +284,10 @@ class BundleScenes:
             absent = [stem for stem in stems.values() if stem not in by_stem]
             if absent:
                 raise BundleContentError(f"the picture {absent[0]} is missing")
+            torso = by_stem.get(f"pictures/{index:05d}.torso")
             pictures.append({kind: by_stem[stem] for kind, stem in stems.items()})
+            if torso is not None:
+                pictures[-1]["torso"] = torso
         return pictures
 
     def _load(self, index: int) -> Scene:
@@ -290,12 +305,15 @@ class BundleScenes:
     def _picture(self, name: str, *, is_grey: bool = False) -> NDArray[np.uint8]:
         content = self._files.read(name)
         picture = decode_grey(content, name) if is_grey else decode_rgb(content, name)
+        self._check_size(picture, name)
+        return np.ascontiguousarray(resize(picture, *self._size))
+
+    def _check_size(self, picture: NDArray[np.uint8], name: str) -> None:
         if picture.shape[1::-1] != self._stored:
             raise BundleContentError(
                 f"{name} is {picture.shape[1]} × {picture.shape[0]} px; expected "
                 f"{self._stored[0]} × {self._stored[1]}"
             )
-        return np.ascontiguousarray(resize(picture, *self._size))
 
 
 def _read_tracks(

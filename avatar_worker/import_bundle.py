@@ -35,6 +35,8 @@ PREVIEW: Final = "preview.jpg"
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """One date for all entries: the same character gives the same archive."""
 
+SPREAD_PX: Final = 4.0
+
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -129,6 +131,9 @@ def _write_files(
     )
     for index in progress(range(scenes.n_scenes)):
         _write_scene(folder / "pictures", index, scenes.scene(index), options.quality)
+        if not options.portrait:
+            torso = _straight(scenes.torso(index))
+            _write(folder / "pictures" / f"{index:05d}.torso", torso, options.quality)
     character = trained.character(
         portrait=options.portrait, width=options.width, height=options.height, audio=audio
     )
@@ -193,6 +198,15 @@ def _write_scene(folder: Path, index: int, scene: Scene, quality: int | None) ->
     _write(folder / f"{index:05d}.background", background, quality)
 
 
+def _straight(layer: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """RGBA of a torso's layer. Where it is transparent the colours around go on, since WebP
+    stores colours coarsely and those of the edge would take on what lies beside it."""
+    spread = cv2.GaussianBlur(layer, (0, 0), SPREAD_PX)
+    near = np.where(layer[:, :, 3:] > 0, layer, spread)
+    colour = near[:, :, :3] / near[:, :, 3:].clip(1e-6)
+    return np.rint(255.0 * np.dstack((colour, layer[:, :, 3])).clip(0.0, 1.0)).astype(np.uint8)
+
+
 def _write(stem: Path, picture: NDArray[np.uint8], quality: int | None) -> None:
     if quality is None:
         content, suffix = _encoded(picture, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9]), ".png"
@@ -203,7 +217,8 @@ def _write(stem: Path, picture: NDArray[np.uint8], quality: int | None) -> None:
 
 def _encoded(picture: NDArray[np.uint8], suffix: str, parameters: list[int]) -> bytes:
     if picture.ndim == 3:
-        picture = picture[:, :, ::-1]  # OpenCV writes BGR
+        order = [2, 1, 0, 3][: picture.shape[2]]
+        picture = picture[:, :, order]  # OpenCV writes BGR
     is_written, content = cv2.imencode(suffix, np.ascontiguousarray(picture), parameters)
     if not is_written:
         raise OSError(f"a picture could not be written as {suffix}")

@@ -3,8 +3,8 @@
 The head is drawn for one audio vector per picture. Between utterances that is the vector of
 lasting silence, likewise where a segment holds nothing louder than a room, and around speech the
 two are blended. Pose, gaze and blinks follow the character's own track all the time, back and
-forth (`idle_walk`), as the session's options want them (`expression`); where a portrait passes
-into its frame they may say too (`render.blending`).
+forth (`idle_walk`), as the session's options want them (`expression`); how pictures
+are put together they may say too (`render.style`).
 """
 
 from collections.abc import Sequence
@@ -32,17 +32,22 @@ from avatar_worker.engines.base import (
 )
 from avatar_worker.engines.expression import Expression, ExpressionOptions
 from avatar_worker.engines.idle_walk import IdleWalk
-from avatar_worker.render.blending import Blend, BlendedScenes
 from avatar_worker.render.errors import RenderError
 from avatar_worker.render.motion import head_speed, scene_between
 from avatar_worker.render.renderer import FrameRequest as RenderRequest
 from avatar_worker.render.scene import SceneSource, track_of
+from avatar_worker.render.style import Style
 from avatar_worker.streaming import parts_of
 
 NETWORKS_BYTES: Final = 33 * 10**6
 """Head, as read and as packed, and ears: measured, Mira's resident memory without pictures."""
 OPTIONS: Final = frozenset(
-    ("blend_width", "blend_feather", *(field.name for field in fields(ExpressionOptions)))
+    (
+        "background",
+        "blend_width",
+        "blend_feather",
+        *(field.name for field in fields(ExpressionOptions)),
+    )
 )
 """What a session may ask for; `[options]` of a bundle say more of how it was made."""
 _RESAMPLING: Final = "HQ"
@@ -124,7 +129,7 @@ class SyncTalkEngine:
             raise EngineError(str(error)) from error
         self._character = character
         self._options = character.options
-        self._blended: WeakValueDictionary[Blend, BlendedScenes] = WeakValueDictionary()
+        self._styled: WeakValueDictionary[Style, SceneSource] = WeakValueDictionary()
         try:  # refused when the character is loaded, not later
             ExpressionOptions.of(self._options)
         except OptionError as error:
@@ -147,17 +152,17 @@ class SyncTalkEngine:
             )
         wanted = {**self._options, **options}
         try:
-            blend = Blend.of(wanted, portrait=self._character.portrait)
-        except RenderError as error:
+            scenes = self._scenes_in(Style.of(wanted, portrait=self._character.portrait))
+        except (RenderError, BundleError) as error:
             raise OptionError(str(error)) from error
         expression = Expression(self._track.eyes, ExpressionOptions.of(wanted))
-        return SyncTalkFace(self._audio, expression, self._scenes_with(blend))
+        return SyncTalkFace(self._audio, expression, scenes)
 
-    def _scenes_with(self, blend: Blend) -> SceneSource:
+    def _scenes_in(self, style: Style) -> SceneSource:
         """One for all sessions that want the same; forgotten with the last of them."""
-        scenes = self._blended.get(blend) or self._character.blended(blend)
-        if isinstance(scenes, BlendedScenes):
-            self._blended[blend] = scenes
+        scenes = self._styled.get(style)
+        if scenes is None:
+            scenes = self._styled[style] = self._character.styled(style)
         return scenes
 
     def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from avatar_worker.render.backdrop import cut_out, no_portrait, torso_of
 from avatar_worker.render.errors import FrameRequestError
 from avatar_worker.render.head import AUDIO_DIM
 from avatar_worker.render.scene import Scene, SceneSource
@@ -69,6 +70,11 @@ class HeadPainter(Protocol):
             cap: samples a ray may have; None for the rule of the whole picture.
         """
 
+    def layer(
+        self, scene: Scene, enc_a: Float[np.ndarray, "32"], eye: Float[np.ndarray, "n_eye"]
+    ) -> Float[np.ndarray, "H W 4"]:
+        """The head before nothing, by the rule of the whole picture: colour · opacity, opacity."""
+
 
 class Renderer:
     """Draws whole pictures of one character.
@@ -109,13 +115,31 @@ class Renderer:
         scene = self._scene(frame)
         if self._portrait and (scene.original is None or scene.mask is None):
             raise FrameRequestError("a portrait needs a scene with original and mask")
+        enc_a, eye = self._enc_a(frame), self._eye(frame, scene)
+        return self._painter.picture(scene, enc_a, eye, portrait=self._portrait, cap=self._cap)
+
+    def render_cut_out(self, frame: FrameRequest) -> UInt8[np.ndarray, "H W 4"]:
+        """Draw head and torso alone, RGBA: what is behind them is transparent.
+
+        Raises:
+            FrameRequestError: see `render`; a request's own scene has no torso of its own.
+            UnsupportedCharacterError: portraits, and scenes that do not know their torso alone.
+        """
+        if self._portrait:
+            raise no_portrait("a transparent background")
+        if frame.scene is not None:
+            raise FrameRequestError("a scene of the request does not say what is its torso")
+        scene = self._scene(frame)
+        head = self._painter.layer(scene, self._enc_a(frame), self._eye(frame, scene))
+        return cut_out(head, torso_of(self._scenes, frame.pose_index))
+
+    def _enc_a(self, frame: FrameRequest) -> Float[np.ndarray, "32"]:
         enc_a = np.ascontiguousarray(frame.enc_a, dtype=np.float32)
         if enc_a.shape != (AUDIO_DIM,) or not np.isfinite(enc_a).all():
             raise FrameRequestError(
                 f"enc_a has shape {enc_a.shape}; expected {AUDIO_DIM} finite numbers"
             )
-        eye = self._eye(frame, scene)
-        return self._painter.picture(scene, enc_a, eye, portrait=self._portrait, cap=self._cap)
+        return enc_a
 
     def _scene(self, frame: FrameRequest) -> Scene:
         if frame.scene is not None:

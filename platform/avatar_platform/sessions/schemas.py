@@ -8,7 +8,7 @@ from ninja import Schema
 from pydantic import AnyHttpUrl, Field, field_validator
 
 from avatar_contracts.expression import BLINK_RATE_MAX, GAIN_MAX, Preset
-from avatar_contracts.picture import BLEND_MAX_PX
+from avatar_contracts.picture import BLEND_MAX_PX, COLOUR
 from avatar_contracts.states import EndReason, SessionMode, SessionState
 from avatar_platform.gateways.outbound import check_url
 from avatar_platform.schemas import Strict, Text
@@ -61,6 +61,11 @@ class PictureIn(Strict):
     blend_feather: float | None = Field(
         None, ge=0, le=BLEND_MAX_PX, strict=True, allow_inf_nan=False,
         description="Portraits: over how many pixels on either side its edge is softened.",
+    )  # fmt: skip
+    background: str | None = Field(
+        None, pattern=COLOUR,
+        description="Heads and torsos, not portraits: the colour behind them, so that a page can "
+        "match it or key it out.",
     )  # fmt: skip
 
 

@@ -197,9 +197,23 @@ def test_sessions_that_want_the_same_blend_share_its_scenes_until_the_last_is_go
     assert plain is character.scenes.scene(engine._walk(0).index)
     assert first is second
     assert (first.mask > plain.mask).any()
-    assert len(engine._blended) == 1
+    assert len(engine._styled) == 2
     del wide, also_wide
-    assert len(engine._blended) == 0
+    assert len(engine._styled) == 1
+
+
+def test_a_session_may_stand_before_a_colour(monkeypatch) -> None:
+    monkeypatch.setattr(Character, "renderer", lambda *_, **__: Asked())
+    whole = open_trained(mini.DATA, mini.WORKSPACE).character(
+        portrait=False, audio=mini.audio_model()
+    )
+    engine = SyncTalkEngine(whole, device="cpu", threads=1)
+    engine.draw([(engine.open(o), FrameRequest(0)) for o in ({}, {"background": "#00b140"})])
+    own, green = (request.scene.background for request in engine._renderer.requests)
+    assert (green == (0, 177, 64)).all(axis=2).any()
+    assert not np.array_equal(own, green)
+    with pytest.raises(OptionError, match="expected a colour"):
+        engine.open({"background": "beach.jpg"})
 
 
 def test_a_blend_is_refused_where_there_is_no_portrait(character) -> None:
@@ -208,6 +222,11 @@ def test_a_blend_is_refused_where_there_is_no_portrait(character) -> None:
     )
     with pytest.raises(OptionError, match="blend_width is for portraits"):
         SyncTalkEngine(whole, device="cpu", threads=1).open({"blend_width": 4})
+
+
+def test_a_colour_behind_a_portrait_is_refused(engine) -> None:
+    with pytest.raises(OptionError, match="background is not for portraits"):
+        engine.open({"background": "#00b140"})
 
 
 def test_options_that_cannot_be_are_refused_when_the_character_is_loaded(character) -> None:

@@ -54,7 +54,10 @@ def test_a_claim_tells_all_that_a_worker_needs(
 def test_how_the_face_is_to_be_held_goes_from_the_request_to_the_worker(
     ada: factories.Person, worker: Worker
 ) -> None:
-    face, picture = {"blink_rate": 12, "preset": "attentive"}, {"blend_feather": 6}
+    face, picture = (
+        {"blink_rate": 12, "preset": "attentive"},
+        {"blend_feather": 6, "background": "#00b140"},
+    )
     session = queued(ada, expression=face, picture=picture)
     claim = worker.claim(session.pk)
     assert claim is not None

@@ -107,6 +107,8 @@ def test_the_broker_being_away_leaves_the_session_to_the_reaper(
         ({"character": "test-card", "expression": {"mood": "sad"}}, "expression.mood"),
         ({"character": "test-card", "picture": {"blend_width": -33}}, "picture.blend_width"),
         ({"character": "test-card", "picture": {"blend_feather": -1}}, "picture.blend_feather"),
+        ({"character": "test-card", "picture": {"background": "green"}}, "picture.background"),
+        ({"character": "test-card", "picture": {"background": "#00b140\n"}}, "picture.background"),
         ({"character": "test-card\x00"}, "character"),
         ({"character": "nobody"}, "character"),
     ],

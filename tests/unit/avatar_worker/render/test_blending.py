@@ -11,6 +11,7 @@ from avatar_worker.render import blending
 from avatar_worker.render.blending import Blend, BlendedScenes, blend_mask
 from avatar_worker.render.errors import UnsupportedCharacterError
 from avatar_worker.render.renderer import FrameRequest
+from avatar_worker.render.style import Style
 from avatar_worker.trained import open_trained
 from tests.unit.avatar_worker import mini
 
@@ -34,7 +35,7 @@ def radius_of(mask: np.ndarray) -> float:
 
 
 def test_without_options_the_scenes_are_the_footages_own(character: Character) -> None:
-    assert character.blended(Blend()) is character.scenes
+    assert character.styled(Style()) is character.scenes
     assert Blend.of({"blend_width": 0, "preset": "serious"}, portrait=True) == Blend()
 
 
