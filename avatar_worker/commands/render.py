@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from avatar_worker.audio.features import AudioVector
 from avatar_worker.audio.pooling import AudioNetworks
-from avatar_worker.audio.sequence import SoundFeatures, read_features, vectors
+from avatar_worker.audio.sequence import read_features, sound_features, vectors
 from avatar_worker.audio.sound import Sound, read_sound
 from avatar_worker.audio.window import FRAME_RATE_HZ, AttentionMode
 from avatar_worker.character import Character, load_bundle
@@ -85,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     driven.add_argument("--audio", type=Path, metavar="FILE", help="any sound file")
     driven.add_argument("--features", type=Path, metavar="FILE.npy", help="one feature a frame")
     driven.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
+    driven.add_argument("--hubert", type=Path, metavar="FILE",
+                        help="HuBERT model, .onnx or TorchScript")  # fmt: skip
     driven.add_argument("--asr-model", choices=("ave", "deepspeech", "hubert"),
                         help="checked, not needed")  # fmt: skip
     driven.add_argument("--att", type=int, choices=(0, 1, 2), default=2, help="audio window mode")
@@ -189,7 +191,7 @@ def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
         sound = read_sound(options.audio) if options.audio else None
     elif options.audio:
         sound = read_sound(options.audio)
-        features = SoundFeatures(audio.encoder, sound.mono())
+        features = sound_features(audio.encoder, sound.mono())
     else:
         raise UsageError("a bundle has no sound of its own: give --audio or --features")
     return character, _drive(options, audio.networks, features, audio.mode, sound)
@@ -240,9 +242,9 @@ def _trained_driving(options: argparse.Namespace, trained: TrainedFolder) -> Dri
     if options.features:
         features: Sequence[Tensor] = read_features(options.features, trained.networks)
     elif sound is not None:
-        features = SoundFeatures(trained.encoder(options.ave), sound.mono())
+        features = sound_features(trained.encoder(options.ave, options.hubert), sound.mono())
     else:
-        features = trained.own_features(options.ave)
+        features = trained.own_features(options.ave, options.hubert)
         own = trained.footage.folder / "aud.wav"
         sound = read_sound(own) if own.is_file() and options.out.suffix != ".npz" else None
         start_s = trained.footage.audio_ids[0] / FRAME_RATE_HZ

@@ -186,6 +186,7 @@ def test_a_bundle_of_a_whole_head_stands_before_any_background(tmp_path):
         (["--out", "x.npz", "--bs-area", "eye"], "trained with upper, not eye"),
         (["--out", "x.npz", "--au45"], "trained with upper, not au45"),
         (["--out", "x.npz", "--asr-model", "hubert"], "listens to ave, not hubert"),
+        (["--out", "x.npz", "--hubert", "h.onnx"], "listens to ave features, not hubert"),
         (["--out", "x.npz", "--start-frame", "8"], "only 8 frames"),
         (["--out", "x.npz", "--ckpt", "absent.pth"], "absent.pth: no such file"),
         (["--out", "x.npz", "--character", "mira"], "give one of both"),
