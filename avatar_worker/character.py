@@ -24,7 +24,9 @@ from torch import Tensor
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import AudioError
 from avatar_worker.audio.features import AudioModel
+from avatar_worker.audio.hubert import fitting_hubert
 from avatar_worker.audio.pooling import AudioNetworks
+from avatar_worker.audio.window import AttentionMode
 from avatar_worker.bundle_files import (
     BundleContentError,
     BundleError,
@@ -133,6 +135,7 @@ def load_bundle(
     width: int | None = None,
     height: int | None = None,
     portrait: bool | None = None,
+    hubert: Path | None = None,
     cache_bytes: int = SCENE_CACHE_BYTES,
 ) -> Character:
     """Verify a bundle and load it.
@@ -142,6 +145,8 @@ def load_bundle(
         width: draw at this width instead of the bundle's; pictures and camera are scaled.
         height: likewise.
         portrait: instead of what the bundle says.
+        hubert: file of a HuBERT model, for characters that listen to one; None: these can be
+            driven by feature files only.
         cache_bytes: memory for pictures that were used lately, per character.
 
     Raises:
@@ -177,7 +182,7 @@ def load_bundle(
         return Character(
             **common,
             head=HeadWeights.from_state(state, eye_sigmoid=sigmoid),
-            audio=_bundle_audio(files, manifest, state, flavour),
+            audio=_bundle_audio(files, manifest, state, flavour, hubert),
             scenes=scenes,
             portrait=scenes.portrait,
         )
@@ -188,16 +193,23 @@ def load_bundle(
 
 
 def _bundle_audio(
-    files: BundleFiles, manifest: Manifest, state: Mapping[str, Tensor], flavour: Flavour
+    files: BundleFiles,
+    manifest: Manifest,
+    state: Mapping[str, Tensor],
+    flavour: Flavour,
+    hubert: Path | None,
 ) -> AudioModel:
+    wanted = manifest.options.get("attention", 2)
+    if wanted not in (0, 1, 2):
+        raise BundleContentError(f"attention is {wanted!r}; expected 0, 1 or 2")
+    mode: AttentionMode = wanted if flavour.has_attention else 0
+    networks = AudioNetworks(state)
+    if flavour.audio == "hubert":
+        return AudioModel(fitting_hubert(hubert, networks) if hubert else None, networks, mode)
     name = manifest.audio.get("encoder", "")
     if manifest.files.get(name) is None or manifest.files[name] != manifest.audio.get("sha256"):
         raise BundleContentError("the audio encoder is not the one the character was trained with")
-    mode = manifest.options.get("attention", 2)
-    if mode not in (0, 1, 2):
-        raise BundleContentError(f"attention is {mode!r}; expected 0, 1 or 2")
-    encoder = AveEncoder(_tensors(files, name))
-    return AudioModel(encoder, AudioNetworks(state), mode if flavour.has_attention else 0)
+    return AudioModel(AveEncoder(_tensors(files, name)), networks, mode)
 
 
 def _tensors(files: BundleFiles, name: str) -> dict[str, Tensor]:

@@ -80,7 +80,10 @@ class SessionHost:
         )
         self._scheduler = Scheduler()
         self._shelf = EngineShelf(
-            self._fetch, device=settings.avatar_device, threads=settings.render_threads
+            self._fetch,
+            device=settings.avatar_device,
+            threads=settings.render_threads,
+            hubert=settings.avatar_hubert_model,
         )
         self._beats = BeatThread(
             self._link,

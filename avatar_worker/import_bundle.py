@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder, expected_tensors
-from avatar_worker.audio.features import AudioModel
+from avatar_worker.audio.errors import FeatureError
+from avatar_worker.audio.features import AudioModel, AudioVector
+from avatar_worker.audio.pooling import WINDOW_FEATURES
 from avatar_worker.bundle_manifest import MANIFEST, Manifest, manifest_text
 from avatar_worker.character import MASKED, TENSORS, TRACKS, Character, load_bundle
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes
@@ -89,7 +91,7 @@ def write_bundle(
     Raises:
         FileExistsError: `out` exists.
         RenderError: checkpoint or data folder are refused.
-        AudioError: the encoder is refused.
+        AudioError: the encoder is refused, or the head listens to what only files can give.
         BundleError: the result cannot be loaded, e.g. because of its name.
     """
     if out.exists():
@@ -118,9 +120,7 @@ def _write_files(
     scenes = trained.scenes(
         portrait=options.portrait, width=options.width, height=options.height, cache_bytes=0
     )
-    weights = _encoder_tensors(trained.encoder_file(encoder))
-    audio = AudioModel(AveEncoder(weights), trained.networks, trained.mode)
-    (folder / ENCODER).write_bytes(safetensors.torch.save(weights))
+    rest = _write_ears(trained, folder, encoder)
     (folder / TENSORS).write_bytes(safetensors.torch.save(_head_tensors(trained)))
     intrinsics = scenes.scene(0).intrinsics
     np.savez(
@@ -135,14 +135,34 @@ def _write_files(
             torso = _straight(scenes.torso(index))
             _write(folder / "pictures" / f"{index:05d}.torso", torso, options.quality)
     character = trained.character(
-        portrait=options.portrait, width=options.width, height=options.height, audio=audio
+        portrait=options.portrait, width=options.width, height=options.height
     )
-    preview = character.renderer().render(FrameRequest(audio.silence()))
+    preview = character.renderer().render(FrameRequest(rest))
     (folder / PREVIEW).write_bytes(_encoded(preview, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92]))
     if options.persona is not None:
         (folder / PERSONA).write_bytes(options.persona.read_bytes())
     manifest = _manifest(trained, folder, scenes.size, options)
     (folder / MANIFEST).write_text(manifest_text(manifest))
+
+
+def _write_ears(trained: TrainedFolder, folder: Path, encoder: Path | None) -> AudioVector:
+    """What the head listens with, where that goes along; returns the mouth at rest.
+
+    HuBERT's model is large and everybody's: it stays with the operator, and rest is what features
+    of zeros say.
+    """
+    kind = trained.checkpoint.flavour.audio
+    if kind == "hubert":
+        n = WINDOW_FEATURES if trained.networks.has_attention else 1
+        return trained.networks.pool([trained.networks.absent()] * n).numpy()
+    if kind != "ave":
+        raise FeatureError(
+            f"{trained.checkpoint.path} listens to {kind} features, which come from files only: "
+            "such a character can be rendered, not served"
+        )
+    weights = _encoder_tensors(trained.encoder_file(encoder))
+    (folder / ENCODER).write_bytes(safetensors.torch.save(weights))
+    return AudioModel(AveEncoder(weights), trained.networks, trained.mode).silence()
 
 
 def _manifest(
@@ -169,7 +189,7 @@ def _manifest(
             "backgrounds": MASKED if options.portrait else "whole",
             "trained_epochs": trained.checkpoint.epoch,
         },
-        audio={"encoder": ENCODER, "sha256": sums[ENCODER]},
+        audio={"encoder": ENCODER, "sha256": sums[ENCODER]} if ENCODER in sums else {},
         files=sums,
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError, FeatureError
 from avatar_worker.audio.features import AudioModel, Encoder
-from avatar_worker.audio.hubert import HubertEncoder
+from avatar_worker.audio.hubert import fitting_hubert
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.sequence import read_features, sound_features
 from avatar_worker.audio.sound import read_sound
@@ -231,20 +231,6 @@ def _offset(footage: Footage, checkpoint: Checkpoint) -> Footage:
                 f"moved; expected {torch.float32} up to {MAX_OFFSET:g}"
             )
     return offset_cameras(footage, turns.numpy(), shifts.numpy())
-
-
-def fitting_hubert(path: Path, networks: AudioNetworks) -> HubertEncoder:
-    """A HuBERT model that a head's networks can listen to.
-
-    Raises:
-        EncoderError: it is refused, or gives another number of channels.
-    """
-    encoder = HubertEncoder(path)
-    if (expected := networks.feature_shape[0]) != encoder.channels:
-        raise EncoderError(
-            f"HuBERT model {path} gives {encoder.channels} channels; the head listens to {expected}"
-        )
-    return encoder
 
 
 def read_encoder(path: Path) -> dict[str, Tensor]:

@@ -19,13 +19,14 @@ the features of silence instead of zeros that no training has ever seen.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
+from avatar_worker.audio.errors import FeatureError
 from avatar_worker.audio.hubert import HubertEncoder, HubertFeatures
 from avatar_worker.audio.mel_features import MelFeatures
 from avatar_worker.audio.pooling import AudioNetworks
@@ -41,6 +42,10 @@ Edges = Literal["file", "silence"]
 
 AudioVector = Float[np.ndarray, "32"]
 Encoder = AveEncoder | HubertEncoder
+DEAF: Final = (
+    "the character listens to HuBERT features: name the file of a HuBERT model, in "
+    "AVATAR_HUBERT_MODEL for a worker, with --hubert for a command"
+)
 
 
 class FeatureStream(Protocol):
@@ -61,8 +66,14 @@ class FeatureStream(Protocol):
         """Features up to the end of the sound, by the rule of whole files."""
 
 
-def feature_stream(encoder: Encoder) -> FeatureStream:
-    """A fresh one, at the beginning of a sound."""
+def feature_stream(encoder: Encoder | None) -> FeatureStream:
+    """A fresh one, at the beginning of a sound.
+
+    Raises:
+        FeatureError: there is nothing to hear with.
+    """
+    if encoder is None:
+        raise FeatureError(DEAF)
     if isinstance(encoder, HubertEncoder):
         return HubertFeatures(encoder)
     return MelFeatures(encoder)
@@ -73,12 +84,13 @@ class AudioModel:
     """What turns sound into the vectors of one character.
 
     Attributes:
-        encoder: shared by all characters trained on its features.
+        encoder: shared by all characters trained on its features; None for one that listens to
+            HuBERT while no model is named: it is driven by feature files only.
         networks: the character's own.
         mode: which features a frame sees; 0 for characters without attention.
     """
 
-    encoder: Encoder
+    encoder: Encoder | None
     networks: AudioNetworks
     mode: AttentionMode = 2
     _primed: "dict[str, _Progress]" = field(default_factory=dict, repr=False, compare=False)

@@ -20,6 +20,7 @@ state [1, ⌊(n − 80) / 320⌋, channels].
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -29,6 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avatar_worker.audio.errors import EncoderError
+from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.window import MIN_SAMPLES
 
 ROW_SAMPLES: Final = 320
@@ -105,6 +107,30 @@ class HubertEncoder:
         n_frames = len(rows) // FRAME_ROWS
         pairs = rows[: n_frames * FRAME_ROWS].reshape(n_frames, FRAME_ROWS, self.channels)
         return list(torch.from_numpy(np.ascontiguousarray(pairs.transpose(0, 2, 1))))
+
+
+@lru_cache(maxsize=1)
+def load_hubert(path: Path) -> HubertEncoder:
+    """The model of this file, loaded once for all characters: it is large.
+
+    Raises:
+        EncoderError: see `HubertEncoder`.
+    """
+    return HubertEncoder(path)
+
+
+def fitting_hubert(path: Path, networks: AudioNetworks) -> HubertEncoder:
+    """A HuBERT model that a head's networks can listen to.
+
+    Raises:
+        EncoderError: it is refused, or gives another number of channels.
+    """
+    encoder = load_hubert(path)
+    if (expected := networks.feature_shape[0]) != encoder.channels:
+        raise EncoderError(
+            f"HuBERT model {path} gives {encoder.channels} channels; the head listens to {expected}"
+        )
+    return encoder
 
 
 class HubertFeatures:

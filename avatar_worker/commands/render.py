@@ -180,7 +180,11 @@ def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
     if not path.exists() and (SHIPPED / options.character).is_dir():
         path = SHIPPED / options.character
     character = load_bundle(
-        path, width=options.width, height=options.height, portrait=options.portrait
+        path,
+        width=options.width,
+        height=options.height,
+        portrait=options.portrait,
+        hubert=options.hubert,
     )
     if character.audio is None:
         raise UsageError(f"character {character.name} is drawn by engine {character.engine}, which "

@@ -13,6 +13,9 @@ from avatar_worker.audio.hubert import HubertEncoder, HubertFeatures, HubertSoun
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.sequence import vectors
 from avatar_worker.audio.sound import read_sound
+from avatar_worker.character import load_bundle
+from avatar_worker.engines.base import EngineError
+from avatar_worker.engines.synctalk import SyncTalkEngine
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.streaming import StreamingInference
 from avatar_worker.trained import open_trained
@@ -47,6 +50,14 @@ def streamed(model: AudioModel, lengths: list[int], edges: str) -> list[np.ndarr
         found += stream.push(VOICE[start : start + length])
         start += length
     return found + stream.push(VOICE[start:]) + stream.flush()
+
+
+def imported(workspace: Path, folder: Path) -> Path:
+    """A bundle of the head, two poses long."""
+    who = ["--data", str(mini.DATA), "--workspace", str(workspace), "--split", "val"]
+    bundle = folder / "mini.zip"
+    assert main(["import", *who, "--loop", "0", "2", "--out", str(bundle), "--name", "mini"]) == 0
+    return bundle
 
 
 @pytest.mark.parametrize("edges", ["file", "silence"])
@@ -179,3 +190,28 @@ def test_streamed_pictures_are_those_of_the_whole_file(model_file, workspace, tm
                  "64", "--device", "cpu", "--frames", "2", "--out", str(out)]) == 0  # fmt: skip
     with np.load(out) as drawn:
         assert np.array_equal(drawn["frames"], pictures)
+
+
+def test_a_bundle_holds_no_model_and_speaks_with_the_operators(
+    model_file, workspace, tmp_path
+) -> None:
+    bundle, out = imported(workspace, tmp_path), tmp_path / "drawn.npz"
+    deaf = load_bundle(bundle)
+    assert deaf.audio is not None
+    with pytest.raises(EngineError, match="AVATAR_HUBERT_MODEL"):
+        SyncTalkEngine(deaf, device="cpu", threads=1)
+    engine = SyncTalkEngine(load_bundle(bundle, hubert=model_file), device="cpu", threads=1)
+    hearing = engine.open({}).listen()
+    hearing.push(np.tile(VOICE, 2)[: 2 * 24_000])
+    assert 30 <= hearing.frames < 50  # 2 s, of which half a second is not certain yet
+    render = ["render", "--character", str(bundle), "--audio", str(mini.CROSS_WAV), "--frames", "1",
+              "--device", "cpu", "--out", str(out)]  # fmt: skip
+    assert main(render) == 2
+    assert main([*render, "--hubert", str(model_file)]) == 0
+
+
+def test_features_in_a_file_drive_a_bundle_without_a_model(workspace, tmp_path) -> None:
+    bundle, out = imported(workspace, tmp_path), tmp_path / "drawn.npz"
+    np.save(tmp_path / "aud_hu.npy", np.zeros((9, 2, 1024), np.float32))
+    assert main(["render", "--character", str(bundle), "--features", str(tmp_path / "aud_hu.npy"),
+                 "--frames", "1", "--device", "cpu", "--out", str(out)]) == 0  # fmt: skip
