@@ -14,9 +14,11 @@ portrait = true
 eye = "upper"
 attention = 2
 blink_rate = 15                # a minute; this and other ways to change her face: `expression`
+blend_feather = 6              # a softer edge of the portrait: `render.blending`
+                               # without one, `background = "#00b140"`: `render.backdrop`
 
-[audio]                        # only for engines that listen
-encoder = "audio_encoder.safetensors"
+[audio]                        # only for engines that listen; none for heads that listen to HuBERT,
+encoder = "audio_encoder.safetensors"                    # whose model is the operator's own file
 sha256 = "…"
 
 [files]                        # every other file of the bundle

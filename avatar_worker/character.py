@@ -24,7 +24,9 @@ from torch import Tensor
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import AudioError
 from avatar_worker.audio.features import AudioModel
+from avatar_worker.audio.hubert import fitting_hubert
 from avatar_worker.audio.pooling import AudioNetworks
+from avatar_worker.audio.window import AttentionMode
 from avatar_worker.bundle_files import (
     BundleContentError,
     BundleError,
@@ -35,15 +37,17 @@ from avatar_worker.bundle_files import (
 )
 from avatar_worker.bundle_manifest import MANIFEST, Engine, Manifest, read_manifest
 from avatar_worker.plain_files import ZIP_ERRORS, decode_array, read_entry
+from avatar_worker.render.backdrop import premultiplied
 from avatar_worker.render.checkpoint_layout import Flavour, check_state, detect_flavour
 from avatar_worker.render.data_folder import MAX_PX
 from avatar_worker.render.errors import RenderError, UnsupportedCharacterError
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.painters import choose_painter
-from avatar_worker.render.pictures import decode_grey, decode_rgb, resize
+from avatar_worker.render.pictures import decode_grey, decode_rgb, decode_rgba, resize
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.render.renderer import PORTRAIT_CAP, Precision, Renderer
 from avatar_worker.render.scene import SCENE_CACHE_BYTES, Scene, SceneCache, SceneSource, Track
+from avatar_worker.render.style import Style
 
 __all__ = [
     "BundleContentError",
@@ -104,14 +108,25 @@ class Character:
         the whole picture.
 
         Raises:
-            UnsupportedCharacterError: the engine has no head.
+            UnsupportedCharacterError: the engine has no head, or an option cannot be.
         """
         if self.head is None or self.scenes is None:
             raise UnsupportedCharacterError(f"character {self.name} has no head to draw")
         painter = choose_painter(self.head, device=device, precision=precision, threads=threads)
         is_fast = precision != "fp32"
         cap = PORTRAIT_CAP if self.portrait and is_fast else None
-        return Renderer(painter, self.scenes, portrait=self.portrait, cap=cap)
+        scenes = self.styled(Style.of(self.options, portrait=self.portrait))
+        return Renderer(painter, scenes, portrait=self.portrait, cap=cap)
+
+    def styled(self, style: Style) -> SceneSource:
+        """The scenes in this style; the character's own scenes where it changes nothing.
+
+        Raises:
+            UnsupportedCharacterError: the character cannot be drawn so.
+        """
+        if self.scenes is None:
+            raise UnsupportedCharacterError(f"character {self.name} has no pictures")
+        return style.applied_to(self.scenes, masked=self.options.get("backgrounds") == MASKED)
 
 
 def load_bundle(
@@ -120,6 +135,7 @@ def load_bundle(
     width: int | None = None,
     height: int | None = None,
     portrait: bool | None = None,
+    hubert: Path | None = None,
     cache_bytes: int = SCENE_CACHE_BYTES,
 ) -> Character:
     """Verify a bundle and load it.
@@ -129,6 +145,8 @@ def load_bundle(
         width: draw at this width instead of the bundle's; pictures and camera are scaled.
         height: likewise.
         portrait: instead of what the bundle says.
+        hubert: file of a HuBERT model, for characters that listen to one; None: these can be
+            driven by feature files only.
         cache_bytes: memory for pictures that were used lately, per character.
 
     Raises:
@@ -164,7 +182,7 @@ def load_bundle(
         return Character(
             **common,
             head=HeadWeights.from_state(state, eye_sigmoid=sigmoid),
-            audio=_bundle_audio(files, manifest, state, flavour),
+            audio=_bundle_audio(files, manifest, state, flavour, hubert),
             scenes=scenes,
             portrait=scenes.portrait,
         )
@@ -175,16 +193,23 @@ def load_bundle(
 
 
 def _bundle_audio(
-    files: BundleFiles, manifest: Manifest, state: Mapping[str, Tensor], flavour: Flavour
+    files: BundleFiles,
+    manifest: Manifest,
+    state: Mapping[str, Tensor],
+    flavour: Flavour,
+    hubert: Path | None,
 ) -> AudioModel:
+    wanted = manifest.options.get("attention", 2)
+    if wanted not in (0, 1, 2):
+        raise BundleContentError(f"attention is {wanted!r}; expected 0, 1 or 2")
+    mode: AttentionMode = wanted if flavour.has_attention else 0
+    networks = AudioNetworks(state)
+    if flavour.audio == "hubert":
+        return AudioModel(fitting_hubert(hubert, networks) if hubert else None, networks, mode)
     name = manifest.audio.get("encoder", "")
     if manifest.files.get(name) is None or manifest.files[name] != manifest.audio.get("sha256"):
         raise BundleContentError("the audio encoder is not the one the character was trained with")
-    mode = manifest.options.get("attention", 2)
-    if mode not in (0, 1, 2):
-        raise BundleContentError(f"attention is {mode!r}; expected 0, 1 or 2")
-    encoder = AveEncoder(_tensors(files, name))
-    return AudioModel(encoder, AudioNetworks(state), mode if flavour.has_attention else 0)
+    return AudioModel(AveEncoder(_tensors(files, name)), networks, mode)
 
 
 def _tensors(files: BundleFiles, name: str) -> dict[str, Tensor]:
@@ -197,7 +222,8 @@ def _tensors(files: BundleFiles, name: str) -> dict[str, Tensor]:
 class BundleScenes:
     """Pose track and pictures of a bundle; pictures are decoded when they are needed.
 
-    `pictures/<n>.original.*`, `.background.*` and `.mask.png`, n from 00000 on.
+    `pictures/<n>.original.*`, `.background.*` and `.mask.png`, n from 00000 on; `.torso.*` with
+    transparency where there are no portraits (bundles from before it was kept lack it).
     """
 
     def __init__(
@@ -248,6 +274,18 @@ class BundleScenes:
         """Scene `index`."""
         return self._cache(index)
 
+    def torso(self, index: int) -> NDArray[np.float32]:
+        """See `render.backdrop.LayeredScenes`."""
+        name = self._pictures[index].get("torso")
+        if name is None:
+            raise UnsupportedCharacterError(
+                "this bundle does not hold its torso by itself: import the character anew, "
+                "without portrait"
+            )
+        picture = decode_rgba(self._files.read(name), name)
+        self._check_size(picture, name)
+        return resize(premultiplied(picture), *self._size).clip(0.0, 1.0)
+
     def _find_pictures(self) -> list[dict[str, str]]:
         """For each scene: kind → file name."""
         kinds = ("original", "background", "mask") if self.portrait else ("background",)
@@ -258,7 +296,10 @@ class BundleScenes:
             absent = [stem for stem in stems.values() if stem not in by_stem]
             if absent:
                 raise BundleContentError(f"the picture {absent[0]} is missing")
+            torso = by_stem.get(f"pictures/{index:05d}.torso")
             pictures.append({kind: by_stem[stem] for kind, stem in stems.items()})
+            if torso is not None:
+                pictures[-1]["torso"] = torso
         return pictures
 
     def _load(self, index: int) -> Scene:
@@ -276,12 +317,15 @@ class BundleScenes:
     def _picture(self, name: str, *, is_grey: bool = False) -> NDArray[np.uint8]:
         content = self._files.read(name)
         picture = decode_grey(content, name) if is_grey else decode_rgb(content, name)
+        self._check_size(picture, name)
+        return np.ascontiguousarray(resize(picture, *self._size))
+
+    def _check_size(self, picture: NDArray[np.uint8], name: str) -> None:
         if picture.shape[1::-1] != self._stored:
             raise BundleContentError(
                 f"{name} is {picture.shape[1]} × {picture.shape[0]} px; expected "
                 f"{self._stored[0]} × {self._stored[1]}"
             )
-        return np.ascontiguousarray(resize(picture, *self._size))
 
 
 def _read_tracks(

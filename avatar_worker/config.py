@@ -40,6 +40,8 @@ class WorkerSettings(BaseSettings):
     avatar_render_threads: int = Field(0, ge=0)
     """Kernel threads of the render thread; 0: one per core."""
     avatar_cache_dir: Path = Path("~/.cache/avatar-platform")
+    avatar_hubert_model: Path | None = None
+    """For characters that listen to HuBERT."""
     avatar_fps: int = 25
     avatar_video_codec: VideoCodec = VideoCodec.VP8
     avatar_video_bitrate: int = Field(2_000_000, ge=100_000)
@@ -66,6 +68,16 @@ class WorkerSettings(BaseSettings):
                 "belongs to each; another rate would need another training"
             )
         return value
+
+    @field_validator("avatar_hubert_model", mode="before")
+    @classmethod
+    def _is_a_file(cls, value: str | Path | None) -> Path | None:
+        if not value:
+            return None
+        path = Path(value).expanduser()
+        if not path.is_file():
+            raise ValueError(f"the file of a HuBERT model, .onnx or TorchScript; {path} is none")
+        return path
 
     @field_validator("avatar_cache_dir")
     @classmethod

@@ -91,7 +91,10 @@ class SessionHost:
             helpers=helpers_beside(settings.avatar_device, settings.render_threads)
         )
         self._shelf = EngineShelf(
-            self._fetch, device=settings.avatar_device, threads=settings.render_threads
+            self._fetch,
+            device=settings.avatar_device,
+            threads=settings.render_threads,
+            hubert=settings.avatar_hubert_model,
         )
         self._beats = BeatThread(
             self._link,
@@ -226,7 +229,7 @@ class SessionHost:
             self._loaders, self._shelf.take, claim
         )
         try:
-            return await session.run(engine, {})
+            return await session.run(engine)
         finally:
             with contextlib.suppress(Exception):
                 await engine

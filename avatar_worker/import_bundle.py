@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder, expected_tensors
-from avatar_worker.audio.features import AudioModel
+from avatar_worker.audio.errors import FeatureError
+from avatar_worker.audio.features import AudioModel, AudioVector
+from avatar_worker.audio.pooling import WINDOW_FEATURES
 from avatar_worker.bundle_manifest import MANIFEST, Manifest, manifest_text
 from avatar_worker.character import MASKED, TENSORS, TRACKS, Character, load_bundle
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes
@@ -34,6 +36,8 @@ PERSONA: Final = "persona.toml"
 PREVIEW: Final = "preview.jpg"
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """One date for all entries: the same character gives the same archive."""
+
+SPREAD_PX: Final = 4.0
 
 log = logging.getLogger(__name__)
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -87,7 +91,7 @@ def write_bundle(
     Raises:
         FileExistsError: `out` exists.
         RenderError: checkpoint or data folder are refused.
-        AudioError: the encoder is refused.
+        AudioError: the encoder is refused, or the head listens to what only files can give.
         BundleError: the result cannot be loaded, e.g. because of its name.
     """
     if out.exists():
@@ -116,9 +120,7 @@ def _write_files(
     scenes = trained.scenes(
         portrait=options.portrait, width=options.width, height=options.height, cache_bytes=0
     )
-    weights = _encoder_tensors(trained.encoder_file(encoder))
-    audio = AudioModel(AveEncoder(weights), trained.networks, trained.mode)
-    (folder / ENCODER).write_bytes(safetensors.torch.save(weights))
+    rest = _write_ears(trained, folder, encoder)
     (folder / TENSORS).write_bytes(safetensors.torch.save(_head_tensors(trained)))
     intrinsics = scenes.scene(0).intrinsics
     np.savez(
@@ -129,15 +131,38 @@ def _write_files(
     )
     for index in progress(range(scenes.n_scenes)):
         _write_scene(folder / "pictures", index, scenes.scene(index), options.quality)
+        if not options.portrait:
+            torso = _straight(scenes.torso(index))
+            _write(folder / "pictures" / f"{index:05d}.torso", torso, options.quality)
     character = trained.character(
-        portrait=options.portrait, width=options.width, height=options.height, audio=audio
+        portrait=options.portrait, width=options.width, height=options.height
     )
-    preview = character.renderer().render(FrameRequest(audio.silence()))
+    preview = character.renderer().render(FrameRequest(rest))
     (folder / PREVIEW).write_bytes(_encoded(preview, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92]))
     if options.persona is not None:
         (folder / PERSONA).write_bytes(options.persona.read_bytes())
     manifest = _manifest(trained, folder, scenes.size, options)
     (folder / MANIFEST).write_text(manifest_text(manifest))
+
+
+def _write_ears(trained: TrainedFolder, folder: Path, encoder: Path | None) -> AudioVector:
+    """What the head listens with, where that goes along; returns the mouth at rest.
+
+    HuBERT's model is large and everybody's: it stays with the operator, and rest is what features
+    of zeros say.
+    """
+    kind = trained.checkpoint.flavour.audio
+    if kind == "hubert":
+        n = WINDOW_FEATURES if trained.networks.has_attention else 1
+        return trained.networks.pool([trained.networks.absent()] * n).numpy()
+    if kind != "ave":
+        raise FeatureError(
+            f"{trained.checkpoint.path} listens to {kind} features, which come from files only: "
+            "such a character can be rendered, not served"
+        )
+    weights = _encoder_tensors(trained.encoder_file(encoder))
+    (folder / ENCODER).write_bytes(safetensors.torch.save(weights))
+    return AudioModel(AveEncoder(weights), trained.networks, trained.mode).silence()
 
 
 def _manifest(
@@ -164,7 +189,7 @@ def _manifest(
             "backgrounds": MASKED if options.portrait else "whole",
             "trained_epochs": trained.checkpoint.epoch,
         },
-        audio={"encoder": ENCODER, "sha256": sums[ENCODER]},
+        audio={"encoder": ENCODER, "sha256": sums[ENCODER]} if ENCODER in sums else {},
         files=sums,
     )
 
@@ -193,6 +218,15 @@ def _write_scene(folder: Path, index: int, scene: Scene, quality: int | None) ->
     _write(folder / f"{index:05d}.background", background, quality)
 
 
+def _straight(layer: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """RGBA of a torso's layer. Where it is transparent the colours around go on, since WebP
+    stores colours coarsely and those of the edge would take on what lies beside it."""
+    spread = cv2.GaussianBlur(layer, (0, 0), SPREAD_PX)
+    near = np.where(layer[:, :, 3:] > 0, layer, spread)
+    colour = near[:, :, :3] / near[:, :, 3:].clip(1e-6)
+    return np.rint(255.0 * np.dstack((colour, layer[:, :, 3])).clip(0.0, 1.0)).astype(np.uint8)
+
+
 def _write(stem: Path, picture: NDArray[np.uint8], quality: int | None) -> None:
     if quality is None:
         content, suffix = _encoded(picture, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9]), ".png"
@@ -203,7 +237,8 @@ def _write(stem: Path, picture: NDArray[np.uint8], quality: int | None) -> None:
 
 def _encoded(picture: NDArray[np.uint8], suffix: str, parameters: list[int]) -> bytes:
     if picture.ndim == 3:
-        picture = picture[:, :, ::-1]  # OpenCV writes BGR
+        order = [2, 1, 0, 3][: picture.shape[2]]
+        picture = picture[:, :, order]  # OpenCV writes BGR
     is_written, content = cv2.imencode(suffix, np.ascontiguousarray(picture), parameters)
     if not is_written:
         raise OSError(f"a picture could not be written as {suffix}")

@@ -19,10 +19,11 @@ from avatar_contracts.messages import (
     PlayoutReady,
     PlayoutStarted,
 )
+from avatar_contracts.states import EndReason
 from avatar_contracts.streams import audio_key, playout_key
 from avatar_worker import observability as metrics
 from avatar_worker.drawing import Drawing
-from avatar_worker.engines.base import Engine
+from avatar_worker.engines.base import Engine, OptionError
 from avatar_worker.inbox import Inbox
 from avatar_worker.outbox import Outbox
 from avatar_worker.playout import Outlet, Playout
@@ -108,12 +109,11 @@ class Session:
             queued_audio_s=round(self._playout.queued_s, 3),
         )
 
-    async def run(self, engine: "asyncio.Future[Engine]", options: dict[str, Any]) -> Ending:
+    async def run(self, engine: "asyncio.Future[Engine]") -> Ending:
         """Join, draw, publish, until somebody ends it.
 
         Args:
             engine: the character, perhaps still being loaded while the room is joined.
-            options: for the engine's face.
         """
         structlog.contextvars.bind_contextvars(
             session_id=self.claim.session, epoch=self.claim.epoch
@@ -121,7 +121,7 @@ class Session:
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(self._outbox.run(), name="outbox")]
         metrics.SESSIONS.inc()
         try:
-            await self._open(engine, options)
+            await self._open(engine)
             tasks += [
                 asyncio.create_task(self._playout.run(), name="playout"),
                 asyncio.create_task(self._inbox().run(), name="inbox"),
@@ -130,6 +130,14 @@ class Session:
             ending = await self._until_the_end(tasks)
         except _EndedEarlyError as ended:
             ending = ended.ending
+        except OptionError as error:
+            log.warning("session refused", reason=str(error))
+            self._reporter.report(
+                EventKind.AVATAR_FAILED,
+                reason=EndReason.OPTIONS_REFUSED.value,
+                message=str(error)[:300],
+            )
+            ending = Ending.FAILED
         except (PublishError, Exception) as error:
             log.exception("session failed")
             self._reporter.report(EventKind.AVATAR_FAILED, reason=_sentence(error))
@@ -142,7 +150,7 @@ class Session:
         log.info("session left", reason=ending.value)
         return ending
 
-    async def _open(self, engine: "asyncio.Future[Engine]", options: dict[str, Any]) -> None:
+    async def _open(self, engine: "asyncio.Future[Engine]") -> None:
         """Join the room while the character loads; then draw the first picture."""
         join = asyncio.ensure_future(self._room.join(self.claim.livekit_url, self.claim.token))
         opened: asyncio.Future[Any] = asyncio.gather(join, engine)
@@ -158,7 +166,7 @@ class Session:
         loop = asyncio.get_running_loop()
         self._drawing = Drawing(
             loaded,
-            loaded.open(options),
+            loaded.open(dict(self.claim.options)),
             time_of_slot=self._playout.pictures.time_of_slot,
             on_ready=partial(_call, loop, self._handle_ready),
             wake=self._around.scheduler.wake,

@@ -6,8 +6,8 @@
     for picture in inference.flush(): ...
 
 Picture k shows samples 640·k … 640·k + 639 and comes out at most 252.5 ms of sound after the
-first of them. The pictures do not depend on how the sound was cut, and the cost of a picture and
-the memory do not grow with time.
+first of them (525 ms with HuBERT, see `audio.hubert`). The pictures do not depend on how the sound
+was cut, and the cost of a picture and the memory do not grow with time.
 """
 
 from pathlib import Path
@@ -45,6 +45,7 @@ class StreamingInference:
         split: frames of which split are the pose track.
         checkpoint: `latest`, `best` or a file.
         encoder: audio-visual encoder; None looks in and beside the data folder.
+        hubert: file of a HuBERT model, ONNX or TorchScript, for heads that listen to one.
         attention: audio window mode of the head.
         edges: what lies around a segment, see `audio.features`. `file` gives the pictures of
             whole-file rendering, `silence` suits a conversation.
@@ -70,6 +71,7 @@ class StreamingInference:
         split: Split = "val",
         checkpoint: str = "latest",
         encoder: str | Path | None = None,
+        hubert: str | Path | None = None,
         attention: AttentionMode = 2,
         edges: Edges = "file",
         fix_eye: float | None = None,
@@ -86,7 +88,9 @@ class StreamingInference:
             checkpoint=checkpoint,
             attention=attention,
         )
-        audio = trained.audio_model(Path(encoder) if encoder else None)
+        audio = trained.audio_model(
+            Path(encoder) if encoder else None, Path(hubert) if hubert else None
+        )
         character = trained.character(
             portrait=portrait and not torso, width=W, height=H, audio=audio
         )

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError, FeatureError
-from avatar_worker.audio.features import AudioModel
+from avatar_worker.audio.features import AudioModel, Encoder
+from avatar_worker.audio.hubert import fitting_hubert
 from avatar_worker.audio.pooling import AudioNetworks
-from avatar_worker.audio.sequence import SoundFeatures, read_features
+from avatar_worker.audio.sequence import read_features, sound_features
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.audio.window import AttentionMode
 from avatar_worker.character import Character
@@ -61,16 +62,30 @@ class TrainedFolder:
     mode: AttentionMode
     torso: TorsoField | None = None
 
-    def encoder(self, path: Path | None) -> AveEncoder:
-        """The audio-visual encoder in a file, or in one of the usual places.
+    def encoder(self, path: Path | None, hubert: Path | None = None) -> Encoder:
+        """What the head listens with.
+
+        Args:
+            path: the audio-visual encoder's file; None for one of the usual places.
+            hubert: the file of a HuBERT model, for heads that listen to one.
 
         Raises:
             FeatureError: the head listens to features of another kind.
             EncoderError: there is no such file, or it is refused.
         """
-        if self.checkpoint.flavour.audio != "ave":
+        kind = self.checkpoint.flavour.audio
+        if hubert is not None and kind != "hubert":
+            raise FeatureError(f"{self.checkpoint.path} listens to {kind} features, not hubert")
+        if kind == "hubert" and hubert is not None:
+            return fitting_hubert(hubert, self.networks)
+        if kind == "hubert":
             raise FeatureError(
-                f"{self.checkpoint.path} listens to {self.checkpoint.flavour.audio} features, "
+                f"{self.checkpoint.path} listens to hubert features: give --features, or the file "
+                "of a HuBERT model with --hubert"
+            )
+        if kind != "ave":
+            raise FeatureError(
+                f"{self.checkpoint.path} listens to {kind} features, "
                 "which are read from a file: give --features"
             )
         return AveEncoder(read_encoder(self.encoder_file(path)))
@@ -91,19 +106,19 @@ class TrainedFolder:
             f"no audio encoder: {candidates[0]} is expected, or another file named with --ave"
         )
 
-    def audio_model(self, encoder: Path | None) -> AudioModel:
-        """Encoder and networks together, for the live path."""
-        return AudioModel(self.encoder(encoder), self.networks, self.mode)
+    def audio_model(self, encoder: Path | None, hubert: Path | None = None) -> AudioModel:
+        """Encoder and networks together, for the live path; see `encoder`."""
+        return AudioModel(self.encoder(encoder, hubert), self.networks, self.mode)
 
-    def own_features(self, encoder: Path | None) -> Sequence[Tensor]:
+    def own_features(self, encoder: Path | None, hubert: Path | None = None) -> Sequence[Tensor]:
         """Features of the footage's own sound, one for each frame of the split.
 
         A frame beyond the sound's end takes the last feature.
         """
         kind = self.checkpoint.flavour.audio
-        if kind == "ave":
+        if kind == "ave" or hubert is not None:
             sound = read_sound(self.footage.folder / "aud.wav")
-            features: Sequence[Tensor] = SoundFeatures(self.encoder(encoder), sound.mono())
+            features = sound_features(self.encoder(encoder, hubert), sound.mono())
         else:
             features = read_features(self.footage.folder / FEATURE_FILES[kind], self.networks)
         return [features[min(number, len(features) - 1)] for number in self.footage.audio_ids]

@@ -1,14 +1,18 @@
-"""Writes pictures one by one to `.mp4` (with sound) or `.npz`; nothing but the last is held.
+"""Writes pictures one by one to a video (with sound) or `.npz`; nothing but the last is held.
+
+Pictures with transparency go to `.webm` (VP9 with alpha, as browsers show it) or `.mov` (ProRes
+4444, as editors take it), their colours not multiplied by opacity.
 
 The file appears under its name only when it is complete.
 """
 
 import zipfile
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import av
 import numpy as np
@@ -58,15 +62,18 @@ class PictureWriter(ABC):
 
 
 class NpzWriter(PictureWriter):
-    """`frames` uint8 [n, H, W, 3] and `frame_index` int32 [n]."""
+    """`frames` uint8 [n, H, W, 3], if transparent [n, H, W, 4], and `frame_index` int32 [n]."""
 
-    def __init__(self, path: Path, n_frames: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self, path: Path, n_frames: int, size: tuple[int, int], *, transparent: bool = False
+    ) -> None:
         super().__init__(path)
         width, height = size
         self._indices: list[int] = []
         self._archive = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._frames = self._archive.open("frames.npy", "w", force_zip64=True)
-        header = {"descr": "|u1", "fortran_order": False, "shape": (n_frames, height, width, 3)}
+        shape = (n_frames, height, width, 4 if transparent else 3)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._frames, header)
         self._n_frames = n_frames
 
@@ -88,8 +95,37 @@ class NpzWriter(PictureWriter):
         self._archive.close()
 
 
-class Mp4Writer(PictureWriter):
-    """H.264 at 25 frames a second, and AAC where there is sound.
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How a kind of video file is coded; PyAV's names."""
+
+    container: str
+    video: str
+    pixels: str
+    video_options: dict[str, str]
+    sound: str
+    transparent: bool = False
+
+
+CODINGS: Final = {
+    ".mp4": Coding("mp4", "libx264", "yuv420p", {"crf": VIDEO_QUALITY, "preset": "medium"}, "aac"),
+    ".webm": Coding(
+        "webm",
+        "libvpx-vp9",
+        "yuva420p",
+        {"crf": "10", "b": "0", "deadline": "good", "cpu-used": "4"},
+        "libopus",
+        transparent=True,
+    ),
+    ".mov": Coding(
+        "mov", "prores_ks", "yuva444p10le", {"profile": "4444"}, "pcm_s16le", transparent=True
+    ),
+}
+"""By suffix."""
+
+
+class VideoWriter(PictureWriter):
+    """25 frames a second, coded as the path's suffix says (`CODINGS`).
 
     Args:
         path: of the file.
@@ -101,24 +137,28 @@ class Mp4Writer(PictureWriter):
         self, path: Path, size: tuple[int, int], sound: tuple[NDArray[np.float32], int] | None
     ) -> None:
         super().__init__(path)
-        self._container = av.open(str(self._partial), "w", format="mp4")
-        self._video = self._container.add_stream("libx264", rate=FPS)
+        coding = CODINGS[path.suffix]
+        self._container = av.open(str(self._partial), "w", format=coding.container)
+        self._video = cast("av.VideoStream", self._container.add_stream(coding.video, rate=FPS))
         self._video.width, self._video.height = size
         is_even = size[0] % 2 == 0 and size[1] % 2 == 0
-        self._video.pix_fmt = "yuv420p" if is_even else "yuv444p"  # 4:2:0 needs even sides
-        self._video.options = {"crf": VIDEO_QUALITY, "preset": "medium"}
+        pixels = coding.pixels if is_even else coding.pixels.replace("420p", "444p")
+        self._video.pix_fmt = pixels  # 4:2:0 needs even sides
+        self._video.options = dict(coding.video_options)
+        self._pixels = "rgba" if coding.transparent else "rgb24"
         self._n_frames = 0
         self._samples = np.zeros(0, np.float32)
         self._sound: av.AudioStream | None = None
         if sound is not None:
             samples, rate_hz = sound
             self._samples = np.asarray(soxr.resample(samples, rate_hz, SOUND_RATE_HZ), np.float32)
-            self._sound = self._container.add_stream("aac", rate=SOUND_RATE_HZ, layout="mono")
+            stream = self._container.add_stream(coding.sound, rate=SOUND_RATE_HZ, layout="mono")
+            self._sound = cast("av.AudioStream", stream)
             self._sound.bit_rate = 128_000
 
     def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
         """Append one picture."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=self._pixels)
         frame.pts, frame.time_base = self._n_frames, Fraction(1, FPS)
         self._container.mux(self._video.encode(frame))
         self._n_frames += 1

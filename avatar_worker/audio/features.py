@@ -6,8 +6,8 @@
     for enc_a in stream.flush(): ...          # the rest; the stream is then used up
 
 The k-th vector belongs to samples 640·k … 640·k + 639. It becomes certain at most 252.5 ms after
-the first of them (`window.LOOK_AHEAD_SAMPLES`). Cost per frame and memory are constant, and the
-vectors do not depend on how the sound was cut, to the last bit.
+the first of them (`window.LOOK_AHEAD_SAMPLES`; with HuBERT 525 ms). Cost per frame and memory are
+constant, and the vectors do not depend on how the sound was cut, to the last bit.
 
 A segment has edges. `file` treats them as the original treats a whole file: features of zeros
 before the start and after the end, first and last feature repeated, about one frame more than
@@ -17,8 +17,9 @@ the features of silence instead of zeros that no training has ever seen.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -26,28 +27,57 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
-from avatar_worker.audio.mel import N_BANDS, MelStream
+from avatar_worker.audio.errors import FeatureError
+from avatar_worker.audio.hubert import HubertEncoder, HubertFeatures
+from avatar_worker.audio.mel_features import MelFeatures
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.window import (
     ABSENT,
-    FEATURE_SHIFT_FRAMES,
     FRAME_SAMPLES,
     MIN_SAMPLES,
-    WINDOW_COLUMNS,
     AttentionMode,
     attention_window,
-    frame_count,
-    window_count,
-    window_start,
 )
 
 Edges = Literal["file", "silence"]
 
-SILENT_FRAMES: Final = 10
-"""Silence around a `silence` segment: more than shift (2) and attention (4 before, 3 after), and
-a multiple of 5 frames = 16 mel columns, so that columns and windows fall as in a whole file."""
-
 AudioVector = Float[np.ndarray, "32"]
+Encoder = AveEncoder | HubertEncoder
+DEAF: Final = (
+    "the character listens to HuBERT features: name the file of a HuBERT model, in "
+    "AVATAR_HUBERT_MODEL for a worker, with --hubert for a command"
+)
+
+
+class FeatureStream(Protocol):
+    """Turns sound into features, one for each frame. `MelFeatures` and `HubertFeatures` are two."""
+
+    @property
+    def silent_frames(self) -> int:
+        """Silence around a `silence` segment: as much as any feature can hear or vector see, and
+        so much that features fall as in a whole file."""
+
+    def copy(self) -> Self:
+        """State that goes on from here by itself."""
+
+    def push(self, samples: Float[np.ndarray, "n"]) -> Iterator[Tensor]:
+        """Features that became certain with these samples; all of them are to be taken."""
+
+    def finish(self) -> Iterator[Tensor]:
+        """Features up to the end of the sound, by the rule of whole files."""
+
+
+def feature_stream(encoder: Encoder | None) -> FeatureStream:
+    """A fresh one, at the beginning of a sound.
+
+    Raises:
+        FeatureError: there is nothing to hear with.
+    """
+    if encoder is None:
+        raise FeatureError(DEAF)
+    if isinstance(encoder, HubertEncoder):
+        return HubertFeatures(encoder)
+    return MelFeatures(encoder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +85,23 @@ class AudioModel:
     """What turns sound into the vectors of one character.
 
     Attributes:
-        encoder: shared by all characters trained on its features.
+        encoder: shared by all characters trained on its features; None for one that listens to
+            HuBERT while no model is named: it is driven by feature files only.
         networks: the character's own.
         mode: which features a frame sees; 0 for characters without attention.
     """
 
-    encoder: AveEncoder
+    encoder: Encoder | None
     networks: AudioNetworks
     mode: AttentionMode = 2
     _primed: "dict[str, _Progress]" = field(default_factory=dict, repr=False, compare=False)
 
     def on(self, device: torch.device) -> "AudioModel":
-        """The same with the encoder, which is most of the work, where pictures are drawn."""
-        if device.type == "cpu":
+        """The same with the encoder, which is most of the work, where pictures are drawn.
+
+        A HuBERT model stays where its file puts it.
+        """
+        if device.type == "cpu" or not isinstance(self.encoder, AveEncoder):
             return self
         return AudioModel(self.encoder.on(device), self.networks, self.mode)
 
@@ -76,13 +110,13 @@ class AudioModel:
         return self.lead_in().silence.copy()
 
     def lead_in(self) -> "_Progress":
-        """Progress after `SILENT_FRAMES` of silence; made once, copied for every segment."""
+        """Progress after `silent_frames` of silence; made once, copied for every segment."""
         if "silence" not in self._primed:
             progress = _Progress(self)
-            vectors = progress.push(np.zeros(2 * SILENT_FRAMES * FRAME_SAMPLES, np.float32))
-            silence = vectors[-1]
+            silent = np.zeros(progress.silent_frames * FRAME_SAMPLES, np.float32)
+            silence = progress.push(np.concatenate((silent, silent)))[-1]
             progress = _Progress(self)
-            progress.push(np.zeros(SILENT_FRAMES * FRAME_SAMPLES, np.float32))
+            progress.push(silent)
             progress.silence = silence
             self._primed["silence"] = progress
         return self._primed["silence"]
@@ -102,7 +136,7 @@ class AudioFeatureStream:
         self._n_given = 0
         if edges == "silence":
             self._progress = model.lead_in().copy()
-            self._skip = SILENT_FRAMES - self._progress.n_given
+            self._skip = self._progress.silent_frames - self._progress.n_given
         else:
             self._progress = _Progress(model)
             self._skip = 0
@@ -126,7 +160,7 @@ class AudioFeatureStream:
             vectors = self._progress.push(np.zeros(missing, np.float32))
             return self._given(vectors + self._progress.finish())
         wanted = -(-self._n_samples // FRAME_SAMPLES) - self._n_given
-        tail = np.zeros(SILENT_FRAMES * FRAME_SAMPLES, np.float32)
+        tail = np.zeros(self._progress.silent_frames * FRAME_SAMPLES, np.float32)
         return self._given(self._progress.push(tail), wanted)
 
     def _given(self, vectors: list[AudioVector], wanted: int | None = None) -> list[AudioVector]:
@@ -146,17 +180,15 @@ def whole_file(model: AudioModel, samples: Float[np.ndarray, "n"]) -> Float[np.n
 
 
 class _Progress:
-    """The pipeline's state: mel columns, then features, then steps that a frame still needs."""
+    """The pipeline's state: what the features need, and steps that a frame still needs."""
 
     def __init__(self, model: AudioModel) -> None:
         self._model = model
-        self._mel = MelStream()
-        self._columns = np.zeros((0, N_BANDS))  # from column `_first_column` on
-        self._first_column = 0
-        self._n_windows = 0
+        self._features = feature_stream(model.encoder)
         self._steps: deque[Tensor] = deque()  # of features `_first_step` …
         self._first_step = 0
         self._absent = model.networks.absent()
+        self.silent_frames = self._features.silent_frames
         self.n_given = 0
         self.silence = np.zeros(32, np.float32)
 
@@ -164,8 +196,7 @@ class _Progress:
         """State that goes on from here by itself."""
         other = object.__new__(_Progress)
         other.__dict__.update(self.__dict__)
-        other._mel = self._mel.copy()
-        other._columns = self._columns.copy()
+        other._features = self._features.copy()
         other._steps = self._steps.copy()
         return other
 
@@ -175,49 +206,19 @@ class _Progress:
 
     def push(self, samples: Float[np.ndarray, "n"]) -> list[AudioVector]:
         """Vectors that became certain with these samples."""
-        self._columns = np.concatenate((self._columns, self._mel.push(samples)))
         vectors: list[AudioVector] = []
-        while self._has_window(self._n_windows):
-            self._encode(self._n_windows)
+        for feature in self._features.push(samples):
+            self._steps.append(self._model.networks.step(feature))
             vectors += self._ready()
         return vectors
 
     def finish(self) -> list[AudioVector]:
         """Vectors up to the end of the sound, by the rule of whole files."""
-        self._columns = np.concatenate((self._columns, self._mel.flush()))
-        n_columns = self._first_column + len(self._columns)
-        n_windows = window_count(n_columns)
+        self._steps.extend(self._model.networks.step(f) for f in self._features.finish())
         vectors: list[AudioVector] = []
-        while self._n_windows < n_windows:
-            self._encode(self._n_windows, n_columns)
-            vectors += self._ready()
-        for _ in range(FEATURE_SHIFT_FRAMES):
-            self._steps.append(self._steps[-1])
-        n_frames = frame_count(self._mel.n_samples)
-        while self.n_given < n_frames:
+        while self.n_given < self._n_features:
             vectors.append(self._vector(self._n_features))
         return vectors
-
-    def _has_window(self, window: int) -> bool:
-        end = window_start(window) + WINDOW_COLUMNS
-        return end <= self._first_column + len(self._columns)
-
-    def _encode(self, window: int, n_columns: int | None = None) -> None:
-        """Encode the next window; near the end of a file it is moved back to end with it."""
-        start = window_start(window)
-        if n_columns is not None:
-            start = min(start, n_columns - WINDOW_COLUMNS)
-        first = start - self._first_column
-        feature = self._model.encoder.encode(self._columns[first : first + WINDOW_COLUMNS])
-        step = self._model.networks.step(feature)
-        copies = 1 + FEATURE_SHIFT_FRAMES if window == 0 else 1
-        self._steps.extend([step] * copies)
-        self._n_windows += 1
-        # A last window may be moved back by up to a whole window: keep that many columns.
-        keep_from = min(window_start(self._n_windows) - WINDOW_COLUMNS, start)
-        if keep_from > self._first_column:
-            self._columns = self._columns[keep_from - self._first_column :]
-            self._first_column = keep_from
 
     def _ready(self) -> list[AudioVector]:
         """Vectors of frames all of whose features are known."""

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import FeatureError
+from avatar_worker.audio.features import DEAF, Encoder
+from avatar_worker.audio.hubert import HubertEncoder, HubertSound
 from avatar_worker.audio.mel import log_mel
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.window import (
@@ -62,6 +64,19 @@ class SoundFeatures(Sequence[Tensor]):
             raise IndexError(feature)
         first, end = self.window_columns(feature)
         return self._encoder.encode(self._columns[first:end])
+
+
+def sound_features(encoder: Encoder | None, samples: Float[np.ndarray, "n"]) -> Sequence[Tensor]:
+    """Features of a whole sound, whatever the character listens to.
+
+    Raises:
+        FeatureError: there is nothing to hear with.
+    """
+    if encoder is None:
+        raise FeatureError(DEAF)
+    if isinstance(encoder, HubertEncoder):
+        return HubertSound(encoder, samples)
+    return SoundFeatures(encoder, samples)
 
 
 def read_features(path: Path, networks: AudioNetworks) -> list[Tensor]:

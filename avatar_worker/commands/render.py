@@ -17,16 +17,18 @@ from tqdm import tqdm
 
 from avatar_worker.audio.features import AudioVector
 from avatar_worker.audio.pooling import AudioNetworks
-from avatar_worker.audio.sequence import SoundFeatures, read_features, vectors
+from avatar_worker.audio.sequence import read_features, sound_features, vectors
 from avatar_worker.audio.sound import Sound, read_sound
 from avatar_worker.audio.window import FRAME_RATE_HZ, AttentionMode
 from avatar_worker.character import Character, load_bundle
 from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.render.backdrop import BackdropScenes, colour_of
 from avatar_worker.render.motion import smooth_eyes, smooth_path
+from avatar_worker.render.pictures import read_rgb, resize
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import mirror_index
 from avatar_worker.trained import TrainedFolder, open_trained
-from avatar_worker.video_file import Mp4Writer, NpzWriter, PictureWriter
+from avatar_worker.video_file import CODINGS, NpzWriter, PictureWriter, VideoWriter
 
 SHIPPED: Final = Path(__file__).parents[1] / "characters"
 
@@ -71,12 +73,20 @@ def build_parser() -> argparse.ArgumentParser:
     who.add_argument("--bs-area", choices=("upper", "single", "eye"), help="checked, not needed")
     who.add_argument("--au45", action="store_true", help="checked, not needed")
     who.add_argument("--bg-img", metavar="FILE|white|black", help="instead of bc.jpg")
+    who.add_argument("--background", metavar="FILE|#rrggbb",
+                     help="behind head and torso; not for portraits")  # fmt: skip
+    who.add_argument("--blend-width", type=float, metavar="PX",
+                     help="portraits: how much further the head reaches, -32 to 32")  # fmt: skip
+    who.add_argument("--blend-feather", type=float, metavar="PX",
+                     help="portraits: how much softer its edge is, 0 to 32")  # fmt: skip
     who.add_argument("--width", type=int, help="default: of the footage")
     who.add_argument("--height", type=int, help="default: of the footage")
     driven = parser.add_argument_group("what drives the face")
     driven.add_argument("--audio", type=Path, metavar="FILE", help="any sound file")
     driven.add_argument("--features", type=Path, metavar="FILE.npy", help="one feature a frame")
     driven.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
+    driven.add_argument("--hubert", type=Path, metavar="FILE",
+                        help="HuBERT model, .onnx or TorchScript")  # fmt: skip
     driven.add_argument("--asr-model", choices=("ave", "deepspeech", "hubert"),
                         help="checked, not needed")  # fmt: skip
     driven.add_argument("--att", type=int, choices=(0, 1, 2), default=2, help="audio window mode")
@@ -85,7 +95,15 @@ def build_parser() -> argparse.ArgumentParser:
     driven.add_argument("--smooth-path", action="store_true", help="mean of poses over 7 frames")
     driven.add_argument("--smooth-eye", action="store_true", help="mean of eyes over 3 frames")
     out = parser.add_argument_group("what comes out")
-    out.add_argument("--out", type=Path, required=True, metavar="FILE", help=".mp4 or .npz")
+    out.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".mp4 or .npz; with --alpha .webm, .mov or .npz",
+    )
+    out.add_argument("--alpha", action="store_true",
+                     help="transparent behind head and torso; not for portraits")  # fmt: skip
     out.add_argument("--start-frame", type=int, default=0, metavar="N")
     out.add_argument("--frames", type=int, metavar="N", help="default: all")
     out.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -96,8 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def render(options: argparse.Namespace) -> None:
     """Draw the frames asked for and write them."""
-    if options.out.suffix not in (".mp4", ".npz"):
-        raise UsageError(f"--out {options.out}: the name must end in .mp4 or .npz")
+    _check_out(options)
     if not options.out.parent.is_dir():
         raise UsageError(f"--out {options.out}: the folder does not exist")
     if options.start_frame < 0 or (options.frames is not None and options.frames < 1):
@@ -107,6 +124,7 @@ def render(options: argparse.Namespace) -> None:
     if n_frames < 1:
         raise UsageError(f"--start-frame {options.start_frame}: only {driving.n_frames} frames")
     n_frames = min(n_frames, options.frames or n_frames)
+    character = _styled(options, character)
     renderer = character.renderer(device=options.device, precision=options.precision)
     scenes = character.scenes
     assert scenes is not None  # renderer() has refused otherwise
@@ -116,7 +134,43 @@ def render(options: argparse.Namespace) -> None:
         for done, enc_a in enumerate(tqdm(wanted, total=n_frames, unit="frame")):
             index = options.start_frame + done
             pose_index = mirror_index(index, scenes.n_scenes)
-            writer.add(index, renderer.render(FrameRequest(enc_a, pose_index, eye)))
+            frame = FrameRequest(enc_a, pose_index, eye)
+            draw = renderer.render_cut_out if options.alpha else renderer.render
+            writer.add(index, draw(frame))
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    suffixes = [s for s, coding in CODINGS.items() if coding.transparent == options.alpha]
+    if options.out.suffix not in (*suffixes, ".npz"):
+        raise UsageError(
+            f"--out {options.out}: the name must end in {', '.join(suffixes)} or .npz "
+            f"{'with' if options.alpha else 'without'} --alpha"
+        )
+    if options.alpha and options.background:
+        raise UsageError("--alpha leaves the background out: give it or --background")
+
+
+def _styled(options: argparse.Namespace, character: Character) -> Character:
+    """The character with what was asked for before its own options."""
+    names = ("blend_width", "blend_feather")
+    wanted = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if not (options.alpha or options.background):
+        return replace(character, options={**character.options, **wanted})
+    if character.portrait:
+        raise UsageError(
+            f"{'--alpha' if options.alpha else '--background'} is not for portraits, whose "
+            "original frames have their background in them: give --no-portrait or --torso"
+        )
+    scenes = character.scenes
+    if options.character and options.background and scenes is not None:
+        still = colour_of(options.background)
+        if still is None:
+            picture = resize(read_rgb(Path(options.background)), *scenes.size)
+            scenes = BackdropScenes(scenes, picture)
+        else:
+            scenes = BackdropScenes(scenes, still)
+    own = {**character.options, "background": None}  # this one goes before the bundle's
+    return replace(character, options={**own, **wanted}, scenes=scenes)
 
 
 def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
@@ -126,7 +180,11 @@ def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
     if not path.exists() and (SHIPPED / options.character).is_dir():
         path = SHIPPED / options.character
     character = load_bundle(
-        path, width=options.width, height=options.height, portrait=options.portrait
+        path,
+        width=options.width,
+        height=options.height,
+        portrait=options.portrait,
+        hubert=options.hubert,
     )
     if character.audio is None:
         raise UsageError(f"character {character.name} is drawn by engine {character.engine}, which "
@@ -137,7 +195,7 @@ def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
         sound = read_sound(options.audio) if options.audio else None
     elif options.audio:
         sound = read_sound(options.audio)
-        features = SoundFeatures(audio.encoder, sound.mono())
+        features = sound_features(audio.encoder, sound.mono())
     else:
         raise UsageError("a bundle has no sound of its own: give --audio or --features")
     return character, _drive(options, audio.networks, features, audio.mode, sound)
@@ -165,7 +223,7 @@ def _trained_of(options: argparse.Namespace) -> tuple[Character, Driving]:
         portrait=not options.torso if options.portrait is None else options.portrait,
         width=options.width,
         height=options.height,
-        background=options.bg_img,
+        background=options.background or options.bg_img,
     )
     return character, _trained_driving(options, trained)
 
@@ -188,11 +246,11 @@ def _trained_driving(options: argparse.Namespace, trained: TrainedFolder) -> Dri
     if options.features:
         features: Sequence[Tensor] = read_features(options.features, trained.networks)
     elif sound is not None:
-        features = SoundFeatures(trained.encoder(options.ave), sound.mono())
+        features = sound_features(trained.encoder(options.ave, options.hubert), sound.mono())
     else:
-        features = trained.own_features(options.ave)
+        features = trained.own_features(options.ave, options.hubert)
         own = trained.footage.folder / "aud.wav"
-        sound = read_sound(own) if own.is_file() and options.out.suffix == ".mp4" else None
+        sound = read_sound(own) if own.is_file() and options.out.suffix != ".npz" else None
         start_s = trained.footage.audio_ids[0] / FRAME_RATE_HZ
     return _drive(options, trained.networks, features, trained.mode, sound, start_s)
 
@@ -216,10 +274,10 @@ def _writer(
 ) -> PictureWriter:
     size = (character.width, character.height)
     if options.out.suffix == ".npz":
-        return NpzWriter(options.out, n_frames, size)
+        return NpzWriter(options.out, n_frames, size, transparent=options.alpha)
     if driving.sound is None:
-        return Mp4Writer(options.out, size, None)
+        return VideoWriter(options.out, size, None)
     rate_hz = driving.sound.rate_hz
     start_s = driving.sound_start_s + options.start_frame / FRAME_RATE_HZ
     samples = driving.sound.mono(rate_hz)[round(start_s * rate_hz) :]
-    return Mp4Writer(options.out, size, (samples, rate_hz))
+    return VideoWriter(options.out, size, (samples, rate_hz))

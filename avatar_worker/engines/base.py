@@ -22,6 +22,10 @@ class EngineError(RuntimeError):
     """A character cannot be loaded or drawn; the text says why."""
 
 
+class OptionError(EngineError):
+    """An option of a session or a character cannot be; another worker would say the same."""
+
+
 class Hearing(Protocol):
     """What one segment's sound means for the face, frame by frame."""
 
@@ -74,7 +78,11 @@ class Engine(Protocol):
         """About how much memory of this machine the character holds now."""
 
     def open(self, options: dict[str, Any]) -> Face:
-        """A face for one session."""
+        """A face for one session.
+
+        Raises:
+            OptionError: an option cannot be. An engine that has none ignores them all.
+        """
 
     def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:
         """The pictures, in order. Calls come from one thread.

@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_contracts.audio import VIDEO_FPS
-from avatar_worker.engines.base import EngineError
+from avatar_contracts.expression import BLINK_RATE_MAX, GAIN_MAX, Preset
+from avatar_worker.engines.base import OptionError
 from avatar_worker.engines.idle_walk import WalkPosition
 
-BLINK_RATE_MAX: Final = 40.0
 BLINK_RATE_MIN: Final = 0.1
 """Below is never."""
-GAIN_MAX: Final = 3.0
 BLINK_DEPTH_MIN: Final = 0.3
 """Lids that never fall by this much do not blink."""
 BLINK_EDGE: Final = 0.1
@@ -47,12 +46,12 @@ KINDS: Final[dict[int, tuple[int, ...]]] = {
     1: (LID,),
 }
 """What the components of an expression vector are, by its length: upper, single, eye, AU45."""
-PRESETS: Final[dict[str, dict[int, float]]] = {
-    "neutral": {},
-    "attentive": {BROW_DOWN: -0.8, BROW_INNER_UP: 0.6, BROW_OUTER_UP: 0.8},
-    "serious": {BROW_DOWN: 0.6, BROW_INNER_UP: -0.8, BROW_OUTER_UP: -0.8},
-    "concerned": {BROW_DOWN: 0.3, BROW_INNER_UP: 0.9, BROW_OUTER_UP: -0.6},
-    "relaxed": {BROW_DOWN: -0.6, BROW_INNER_UP: -0.4, LID: 0.15},
+PRESETS: Final[dict[Preset, dict[int, float]]] = {
+    Preset.NEUTRAL: {},
+    Preset.ATTENTIVE: {BROW_DOWN: -0.8, BROW_INNER_UP: 0.6, BROW_OUTER_UP: 0.8},
+    Preset.SERIOUS: {BROW_DOWN: 0.6, BROW_INNER_UP: -0.8, BROW_OUTER_UP: -0.8},
+    Preset.CONCERNED: {BROW_DOWN: 0.3, BROW_INNER_UP: 0.9, BROW_OUTER_UP: -0.6},
+    Preset.RELAXED: {BROW_DOWN: -0.6, BROW_INNER_UP: -0.4, LID: 0.15},
 }
 """By kind: how much of the way from where it is to the end of the range, 1 up and −1 down."""
 
@@ -64,25 +63,25 @@ class ExpressionOptions:
     blink_rate: float | None = None
     brow_gain: float = 1.0
     eye_gain: float = 1.0
-    preset: str = "neutral"
+    preset: Preset = Preset.NEUTRAL
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """From options of any kind; others are left alone, and numbers brought into range.
 
         Raises:
-            EngineError: not a number, or an unknown preset.
+            OptionError: not a number, or an unknown preset.
         """
-        preset = options.get("preset", "neutral")
-        if not isinstance(preset, str) or preset not in PRESETS:
-            raise EngineError(f"preset is {preset!r}; expected one of {', '.join(PRESETS)}")
+        preset = options.get("preset", Preset.NEUTRAL)
+        if preset not in list(Preset):
+            raise OptionError(f"preset is {preset!r}; expected one of {', '.join(Preset)}")
         brow_gain = _number(options, "brow_gain", GAIN_MAX)
         eye_gain = _number(options, "eye_gain", GAIN_MAX)
         return cls(
             blink_rate=_number(options, "blink_rate", BLINK_RATE_MAX),
             brow_gain=1.0 if brow_gain is None else brow_gain,
             eye_gain=1.0 if eye_gain is None else eye_gain,
-            preset=preset,
+            preset=Preset(preset),
         )
 
 
@@ -172,5 +171,5 @@ def _number(options: Mapping[str, Any], name: str, largest: float) -> float | No
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or (isinstance(value, float) and math.isnan(value)):
-        raise EngineError(f"{name} is {value!r}; expected a number from 0 to {largest:g}")
+        raise OptionError(f"{name} is {value!r}; expected a number from 0 to {largest:g}")
     return float(min(max(value, 0.0), largest))

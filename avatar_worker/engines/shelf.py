@@ -47,12 +47,21 @@ class EngineShelf:
         fetch: `(character version, sha256)` → bundle archive on this machine.
         device: see `SyncTalkEngine`.
         threads: likewise.
+        hubert: file of a HuBERT model, for characters that listen to one.
     """
 
-    def __init__(self, fetch: Callable[[str, str], Path], *, device: str, threads: int) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[str, str], Path],
+        *,
+        device: str,
+        threads: int,
+        hubert: Path | None = None,
+    ) -> None:
         self._fetch = fetch
         self._device = device
         self._threads = threads
+        self._hubert = hubert
         self._places: dict[tuple[str, str, int, int], _Place] = {}
         self._lock = threading.Lock()
 
@@ -127,7 +136,9 @@ class EngineShelf:
 
         path = self._fetch(claim.character, claim.bundle_sha256)
         try:
-            character = load_bundle(path, width=claim.width, height=claim.height)
+            character = load_bundle(
+                path, width=claim.width, height=claim.height, hubert=self._hubert
+            )
         except BundleError as error:
             raise EngineError(str(error)) from error
         return SyncTalkEngine(character, device=self._device, threads=self._threads)

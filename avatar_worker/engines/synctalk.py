@@ -3,11 +3,14 @@
 The head is drawn for one audio vector per picture. Between utterances that is the vector of
 lasting silence, likewise where a segment holds nothing louder than a room, and around speech the
 two are blended. Pose, gaze and blinks follow the character's own track all the time, back and
-forth (`idle_walk`), as the session's options want them (`expression`).
+forth (`idle_walk`), as the session's options want them (`expression`); how pictures
+are put together they may say too (`render.style`).
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 import soxr
@@ -19,18 +22,35 @@ from avatar_worker.audio.features import AudioFeatureStream, AudioModel
 from avatar_worker.audio.gate import NoiseGate
 from avatar_worker.audio.mel import SAMPLE_RATE_HZ as HEARD_RATE_HZ
 from avatar_worker.character import BundleError, BundleScenes, Character
-from avatar_worker.engines.base import EngineError, Face, FrameRequest, Rgb, Samples
+from avatar_worker.engines.base import (
+    EngineError,
+    Face,
+    FrameRequest,
+    OptionError,
+    Rgb,
+    Samples,
+)
 from avatar_worker.engines.expression import Expression, ExpressionOptions
 from avatar_worker.engines.idle_walk import IdleWalk
 from avatar_worker.render.errors import RenderError
 from avatar_worker.render.motion import head_speed, scene_between
 from avatar_worker.render.painters import choose_device
 from avatar_worker.render.renderer import FrameRequest as RenderRequest
-from avatar_worker.render.scene import track_of
+from avatar_worker.render.scene import SceneSource, track_of
+from avatar_worker.render.style import Style
 from avatar_worker.streaming import parts_of
 
 NETWORKS_BYTES: Final = 33 * 10**6
 """Head, as read and as packed, and ears: measured, Mira's resident memory without pictures."""
+OPTIONS: Final = frozenset(
+    (
+        "background",
+        "blend_width",
+        "blend_feather",
+        *(field.name for field in fields(ExpressionOptions)),
+    )
+)
+"""What a session may ask for; `[options]` of a bundle say more of how it was made."""
 _RESAMPLING: Final = "HQ"
 """As for whole files, so that both give the same pictures."""
 
@@ -70,10 +90,12 @@ class SyncTalkHearing:
 
 
 class SyncTalkFace:
-    """One session: access to the character's ears, and how its brows and lids are to move."""
+    """One session: access to the character's ears, how its brows and lids are to move, and the
+    scenes it is drawn into."""
 
-    def __init__(self, audio: AudioModel, expression: Expression) -> None:
+    def __init__(self, audio: AudioModel, expression: Expression, scenes: SceneSource) -> None:
         self.expression = expression
+        self.scenes = scenes
         self._audio = audio
 
     def listen(self) -> SyncTalkHearing:
@@ -105,8 +127,13 @@ class SyncTalkEngine:
             self._rest = self._audio.silence()
         except (RenderError, AudioError) as error:
             raise EngineError(str(error)) from error
+        self._character = character
         self._options = character.options
-        ExpressionOptions.of(self._options)  # refused when the character is loaded, not later
+        self._styled: WeakValueDictionary[Style, SceneSource] = WeakValueDictionary()
+        try:  # refused when the character is loaded, not later
+            ExpressionOptions.of(self._options)
+        except OptionError as error:
+            raise EngineError(f"character {character.name}: {error}") from error
 
     @property
     def max_batch(self) -> int:
@@ -121,10 +148,26 @@ class SyncTalkEngine:
         """See `engines.base`.
 
         Raises:
-            EngineError: an option of `expression` cannot be.
+            OptionError: an option of `expression` cannot be, or there is none of this name.
         """
-        wanted = ExpressionOptions.of({**self._options, **options})
-        return SyncTalkFace(self._audio, Expression(self._track.eyes, wanted))
+        if unknown := sorted(set(options) - OPTIONS):
+            raise OptionError(
+                f"there is no option {unknown[0]!r}; expected {', '.join(sorted(OPTIONS))}"
+            )
+        wanted = {**self._options, **options}
+        try:
+            scenes = self._scenes_in(Style.of(wanted, portrait=self._character.portrait))
+        except (RenderError, BundleError) as error:
+            raise OptionError(str(error)) from error
+        expression = Expression(self._track.eyes, ExpressionOptions.of(wanted))
+        return SyncTalkFace(self._audio, expression, scenes)
+
+    def _scenes_in(self, style: Style) -> SceneSource:
+        """One for all sessions that want the same; forgotten with the last of them."""
+        scenes = self._styled.get(style)
+        if scenes is None:
+            scenes = self._styled[style] = self._character.styled(style)
+        return scenes
 
     def draw(self, wanted: Sequence[tuple[Face, FrameRequest]]) -> list[Rgb]:
         try:
@@ -141,9 +184,8 @@ class SyncTalkEngine:
             spoken = request.hearing.vectors[min(request.frame, request.hearing.frames - 1)]
             vector = self._rest + np.float32(request.weight) * (spoken - self._rest)
         at = self._walk(request.slot)
-        eye = face.expression(request.slot, at) if isinstance(face, SyncTalkFace) else None
-        scene = None
+        assert isinstance(face, SyncTalkFace), "a face of another engine"
+        scene = face.scenes.scene(at.index)
         if at.share:
-            here, there = self._scenes.scene(at.index), self._scenes.scene(at.index + 1)
-            scene = scene_between(here, there, at.share)
-        return RenderRequest(vector, at.index, eye, scene)
+            scene = scene_between(scene, face.scenes.scene(at.index + 1), at.share)
+        return RenderRequest(vector, at.index, face.expression(request.slot, at), scene)

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from avatar_worker.plain_files import decode_array, read_plain
+from avatar_worker.render.backdrop import colour_of, premultiplied
 from avatar_worker.render.checkpoint_layout import EyeMode
 from avatar_worker.render.errors import DataFolderError
 from avatar_worker.render.pictures import MAX_PIXELS, read_rgb, read_rgba, resize
@@ -238,7 +239,7 @@ class FootageScenes:
         portrait: also read originals and masks.
         width: of the scenes, in pixels; None for the stored width.
         height: likewise.
-        background: a picture file instead of bc.jpg, or `white` or `black`.
+        background: a picture file instead of bc.jpg, or a colour: `#rrggbb`, `white`, `black`.
         torso: draws neck and shoulders; None for the pictures of the folder.
         cache_bytes: memory for scenes that were used lately.
 
@@ -280,6 +281,14 @@ class FootageScenes:
         """Scene `index`, read from disk unless it was used lately."""
         return self._cache(index)
 
+    def torso(self, index: int) -> Float[np.ndarray, "H W 4"]:
+        """See `backdrop.LayeredScenes`."""
+        if self._torso is not None:
+            return self._torso.layer(self._footage.poses[index], self._height, self._width)
+        return resize(premultiplied(self._torso_picture(index)), self._width, self._height).clip(
+            0.0, 1.0
+        )
+
     def _check_masks(self) -> None:
         folder = self._footage.folder
         absent = [
@@ -293,9 +302,8 @@ class FootageScenes:
 
     def _read_still(self, background: str | None) -> UInt8[np.ndarray, "H W 3"]:
         footage = self._footage
-        if background in ("white", "black"):
-            level = 255 if background == "white" else 0
-            return np.full((footage.height, footage.width, 3), level, np.uint8)
+        if background is not None and (colour := colour_of(background)) is not None:
+            return np.full((footage.height, footage.width, 3), colour, np.uint8)
         picture = read_rgb(Path(background) if background else footage.folder / "bc.jpg")
         return resize(picture, footage.width, footage.height)
 
@@ -323,10 +331,12 @@ class FootageScenes:
         if self._torso is not None:
             still = self._sized(self._still).astype(np.float32) / np.float32(255.0)
             return self._torso.over(self._footage.poses[index], still)
+        return self._sized(lay_over(self._torso_picture(index), self._still))
+
+    def _torso_picture(self, index: int) -> UInt8[np.ndarray, "H W 4"]:
         image_id = self._footage.image_ids[index]
         path = self._footage.folder / f"torso_imgs/{image_id}.png"
-        torso = self._fitting(read_rgba(path), "torso", image_id)
-        return self._sized(lay_over(torso, self._still))
+        return self._fitting(read_rgba(path), "torso", image_id)
 
     def _fitting(
         self, picture: UInt8[np.ndarray, "..."], kind: str, image_id: int

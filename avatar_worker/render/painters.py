@@ -84,6 +84,19 @@ class KernelPainter:
         )
         return out, counts
 
+    def layer(
+        self, scene: Scene, enc_a: Float[np.ndarray, "32"], eye: Float[np.ndarray, "n_eye"]
+    ) -> Float[np.ndarray, "H W 4"]:
+        """See `renderer.HeadPainter`."""
+        height, width = scene.background.shape[:2]
+        pose = np.ascontiguousarray(scene.pose, np.float32)
+        camera = Camera(pose, scene.intrinsics, height, width)
+        pixels = order_pixels(height, width)
+        sums = self._packed.sums(camera, enc_a, eye, pixels=pixels, threads=self._threads)
+        layer = np.empty((height * width, 4), np.float32)
+        layer[pixels, :3], layer[pixels, 3] = sums.rgb, sums.weight
+        return layer.reshape(height, width, 4)
+
     def warm(self, scene: Scene) -> None:
         """Find out beforehand what is found out once for every scene."""
         if scene.mask is not None:

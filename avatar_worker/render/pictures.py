@@ -29,9 +29,14 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 def read_rgba(path: Path) -> UInt8[np.ndarray, "H W 4"]:
     """An 8-bit colour picture with transparency; opaque where the file has none."""
-    picture = _decode(_bytes_of(path), cv2.IMREAD_UNCHANGED, str(path))
+    return decode_rgba(_bytes_of(path), str(path))
+
+
+def decode_rgba(content: bytes, name: str) -> UInt8[np.ndarray, "H W 4"]:
+    """RGBA from the bytes of a picture file; opaque where the file has no transparency."""
+    picture = _decode(content, cv2.IMREAD_UNCHANGED, name)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
-        raise DataFolderError(f"{path} is no 8-bit RGB or RGBA picture")
+        raise DataFolderError(f"{name} is no 8-bit RGB or RGBA picture")
     code = cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGBA
     return np.asarray(cv2.cvtColor(picture, code))
 

@@ -66,9 +66,10 @@ def ray_directions(
     local = local / torch.linalg.vector_norm(local, dim=1, keepdim=True)
     x, y, z = local.double().split(1, dim=1)  # [n, 1]
     along_x, along_y, along_z = pose[:3, :3].double().T
-    turned = (x * along_x).float()  # [n, 3]
+    turned: Tensor = (x * along_x).float()  # [n, 3]
     turned = (y * along_y + turned).float()
-    return (z * along_z + turned).float()
+    turned = (z * along_z + turned).float()
+    return turned
 
 
 def box_interval(

@@ -15,6 +15,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from avatar_worker.render.backdrop import cut_out, no_portrait, torso_of
 from avatar_worker.render.errors import FrameRequestError
 from avatar_worker.render.head import AUDIO_DIM
 from avatar_worker.render.scene import Frame, Scene, SceneSource
@@ -65,6 +66,11 @@ class HeadPainter(Protocol):
             portrait: blend the head into the original frame with its mask.
             cap: samples a ray may have; None for the rule of the whole picture.
         """
+
+    def layer(
+        self, scene: Scene, enc_a: Float[np.ndarray, "32"], eye: Float[np.ndarray, "n_eye"]
+    ) -> Float[np.ndarray, "H W 4"]:
+        """The head before nothing, by the rule of the whole picture: colour · opacity, opacity."""
 
 
 class Renderer:
@@ -123,12 +129,30 @@ class Renderer:
         scene = self._scene(request)
         if self._portrait and (scene.original is None or scene.mask is None):
             raise FrameRequestError("a portrait needs a scene with original and mask")
+        return Frame(scene, self._enc_a(request), self._eye(request, scene))
+
+    def render_cut_out(self, request: FrameRequest) -> UInt8[np.ndarray, "H W 4"]:
+        """Draw head and torso alone, RGBA: what is behind them is transparent.
+
+        Raises:
+            FrameRequestError: see `render`; a request's own scene has no torso of its own.
+            UnsupportedCharacterError: portraits, and scenes that do not know their torso alone.
+        """
+        if self._portrait:
+            raise no_portrait("a transparent background")
+        if request.scene is not None:
+            raise FrameRequestError("a scene of the request does not say what is its torso")
+        head = self._painter.layer(*self._frame(request))
+        return cut_out(head, torso_of(self._scenes, request.pose_index))
+
+    @staticmethod
+    def _enc_a(request: FrameRequest) -> Float[np.ndarray, "32"]:
         enc_a = np.ascontiguousarray(request.enc_a, dtype=np.float32)
         if enc_a.shape != (AUDIO_DIM,) or not np.isfinite(enc_a).all():
             raise FrameRequestError(
                 f"enc_a has shape {enc_a.shape}; expected {AUDIO_DIM} finite numbers"
             )
-        return Frame(scene, enc_a, self._eye(request, scene))
+        return enc_a
 
     def _scene(self, frame: FrameRequest) -> Scene:
         if frame.scene is not None:

@@ -93,6 +93,13 @@ class TorsoField:
         painted = color.numpy().reshape(height, width, 3) * share
         return np.asarray(painted + still * (1.0 - share), dtype=np.float32)
 
+    def layer(self, pose: Float[np.ndarray, "4 4"], height: int, width: int) -> np.ndarray:
+        """The torso at a pose by itself: colour · opacity, opacity, in [0, 1]. [H, W, 4]"""
+        alpha, color = self.picture(pose, height, width)
+        share = alpha.numpy().reshape(height, width, 1)
+        painted = color.numpy().reshape(height, width, 3) * share
+        return np.concatenate((painted, share), axis=2).clip(0.0, 1.0)
+
     @torch.inference_mode()
     def picture(
         self, pose: Float[np.ndarray, "4 4"], height: int, width: int

@@ -125,6 +125,14 @@ class TorchPainter:
         """Head over its background, in [0, 1], not yet quantised; n = H · W."""
         return self._over_scene(scene, self.sums(scene, enc_a, eye, cap=cap))
 
+    def layer(
+        self, scene: Scene, enc_a: Float[np.ndarray, "32"], eye: Float[np.ndarray, "n_eye"]
+    ) -> Float[np.ndarray, "H W 4"]:
+        """See `renderer.HeadPainter`."""
+        sums = self.sums(scene, enc_a, eye)
+        layer = torch.cat((sums.rgb, sums.weight[:, None]), dim=1)  # [n, 4]
+        return layer.cpu().numpy().reshape(*scene.background.shape[:2], 4)
+
     def _over_scene(self, scene: Scene, sums: Sums) -> Float[Tensor, "n 3"]:
         background = torch.from_numpy(scene.background.reshape(-1, 3)).to(self._device)
         if background.dtype == torch.uint8:

@@ -5,7 +5,7 @@ renews the worker's lease only when `render_progress` has advanced since the las
 whose render loop hangs loses its sessions although its process lives.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -108,3 +108,5 @@ class Claim:
     engine: str
     width: int
     height: int
+    options: dict[str, object] = field(default_factory=dict)
+    """Of the engine, for this session; they go before the character's own."""

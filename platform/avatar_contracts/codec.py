@@ -129,7 +129,11 @@ def _typed(data: Any, hint: Any, name: str) -> Any:
             raise ContractError(f"{name}: expected a list, found {type(data).__name__}")
         item = typing.get_args(hint)[0]
         return tuple(_typed(value, item, f"{name}[{i}]") for i, value in enumerate(data))
-    if origin is dict or hint is object:
+    if hint is object:
+        return data
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise ContractError(f"{name}: expected an object, found {type(data).__name__}")
         return data
     if is_dataclass(hint):
         return _record(data, typing.cast("type", hint), name)

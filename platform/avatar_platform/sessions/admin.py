@@ -121,6 +121,8 @@ class SessionAdmin(ReadOnlyAdmin):
             "shown": selectors.describe(session),
             "tone": STATE_TONES.get(session.status, ""),
             "end_words": sentence(session.end_reason) if session.end_reason else "",
+            "expression": timeline.option_words(session.expression),
+            "picture": timeline.option_words(session.picture),
             "lasted": timeline.duration_words(session.ready_at, session.ended_at),
             "moments": timeline.moments(session),
             "lines": timeline.lines(session),

@@ -67,6 +67,7 @@ def _claim(session: Session) -> Claim:
         engine=version.engine,
         width=version.width,
         height=version.height,
+        options={**session.expression, **session.picture},
     )
 
 

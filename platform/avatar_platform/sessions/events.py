@@ -148,9 +148,11 @@ def _apply(session: Session, kind: EventKind, report: SessionReport) -> None:
 
 def _avatar_failed(session: Session, report: SessionReport) -> None:
     """Another worker may do better; a character that nobody could ever show is broken."""
-    detail = _detail(report.data)
+    detail, reason = _detail(report.data), _reason(report.data)
     never_shown = session.first_frame_at is None and report.epoch >= SHOWN_WITHIN_EPOCHS
-    if never_shown or _reason(report.data) is EndReason.CHARACTER_BROKEN:
+    if reason is EndReason.OPTIONS_REFUSED:
+        services.fail_session(session_id=session.pk, reason=reason, detail=detail)
+    elif never_shown or reason is EndReason.CHARACTER_BROKEN:
         services.fail_session(
             session_id=session.pk, reason=EndReason.CHARACTER_BROKEN, detail=detail
         )

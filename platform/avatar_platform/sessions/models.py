@@ -53,6 +53,12 @@ class Session(models.Model):
         max_length=20, choices=_choices(SessionMode), default=SessionMode.CONVERSATION.value
     )
     persona = models.JSONField(default=dict, blank=True, help_text="Overrides the character's.")
+    expression = models.JSONField(
+        default=dict, blank=True, help_text="How the face is held; goes before the character's own."
+    )
+    picture = models.JSONField(
+        default=dict, blank=True, help_text="How pictures are put together; likewise."
+    )
     metadata = models.JSONField(default=dict, blank=True)
     callback_url = models.URLField(max_length=500, blank=True)
     max_duration_s = models.PositiveIntegerField(default=1800)

@@ -7,6 +7,8 @@ from typing import Any, Final
 from ninja import Schema
 from pydantic import AnyHttpUrl, Field, field_validator
 
+from avatar_contracts.expression import BLINK_RATE_MAX, GAIN_MAX, Preset
+from avatar_contracts.picture import BLEND_MAX_PX, COLOUR
 from avatar_contracts.states import EndReason, SessionMode, SessionState
 from avatar_platform.gateways.outbound import check_url
 from avatar_platform.schemas import Strict, Text
@@ -26,9 +28,52 @@ class PersonaIn(Strict):
     greeting: Text | None = Field(None, max_length=2_000)
 
 
+class ExpressionIn(Strict):
+    """How the face is held, instead of as the character's version says. What is left out stays.
+
+    Everything is kept within what the character was filmed with; one without brows or lids of its
+    own, such as the test card, is not changed.
+    """
+
+    blink_rate: float | None = Field(
+        None, ge=0, le=BLINK_RATE_MAX, strict=True, allow_inf_nan=False, description="A minute."
+    )
+    brow_gain: float | None = Field(
+        None, ge=0, le=GAIN_MAX, strict=True, allow_inf_nan=False, description="1 is as filmed."
+    )
+    eye_gain: float | None = Field(
+        None, ge=0, le=GAIN_MAX, strict=True, allow_inf_nan=False, description="Likewise, the lids."
+    )
+    preset: Preset | None = Field(None, description="Where brows and lids rest.")
+
+
+class PictureIn(Strict):
+    """How pictures are put together, instead of as the character's version says.
+
+    A session whose character cannot be drawn so fails at once with `OPTIONS_REFUSED`.
+    """
+
+    blend_width: float | None = Field(
+        None, ge=-BLEND_MAX_PX, le=BLEND_MAX_PX, strict=True, allow_inf_nan=False,
+        description="Portraits: how much further than the footage's mask the drawn head reaches "
+        "into the original frame, in pixels of a picture 512 high; below 0 less far.",
+    )  # fmt: skip
+    blend_feather: float | None = Field(
+        None, ge=0, le=BLEND_MAX_PX, strict=True, allow_inf_nan=False,
+        description="Portraits: over how many pixels on either side its edge is softened.",
+    )  # fmt: skip
+    background: str | None = Field(
+        None, pattern=COLOUR,
+        description="Heads and torsos, not portraits: the colour behind them, so that a page can "
+        "match it or key it out.",
+    )  # fmt: skip
+
+
 class SessionIn(Strict):
     character: Text = Field(min_length=1, max_length=64, description="Slug or id.")
     persona: PersonaIn | None = None
+    expression: ExpressionIn | None = None
+    picture: PictureIn | None = None
     mode: SessionMode = SessionMode.CONVERSATION
     max_duration_s: int = Field(1800, ge=10, le=6 * 3600)
     idle_timeout_s: int = Field(180, ge=10, le=3600)
@@ -56,12 +101,19 @@ class SessionIn(Strict):
         return Wish(
             character=self.character,
             mode=self.mode,
-            persona=self.persona.model_dump(exclude_none=True) if self.persona else {},
+            persona=_given(self.persona),
+            expression=_given(self.expression),
+            picture=_given(self.picture),
             max_duration_s=self.max_duration_s,
             idle_timeout_s=self.idle_timeout_s,
             metadata=self.metadata,
             callback_url=str(self.callback_url) if self.callback_url else "",
         )
+
+
+def _given(part: Strict | None) -> dict[str, Any]:
+    """The fields that were filled in, as they are stored."""
+    return part.model_dump(mode="json", exclude_none=True) if part else {}
 
 
 class TokenIn(Strict):
@@ -110,6 +162,8 @@ class SessionOut(Schema):
     status: SessionState
     character: str | None
     mode: SessionMode
+    expression: dict[str, Any] = Field(description="As asked for; empty: the character's own.")
+    picture: dict[str, Any] = Field(description="Likewise.")
     livekit: RoomOut
     queue: QueueOut | None
     end_reason: EndReason | None

@@ -36,11 +36,14 @@ _S = SessionState
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody asked for. `persona` overrides the character's, field by field."""
+    """What somebody asked for. Persona, expression and picture override the character's own, field
+    by field."""
 
     character: str
     mode: SessionMode = SessionMode.CONVERSATION
     persona: dict[str, str] = field(default_factory=dict)
+    expression: dict[str, Any] = field(default_factory=dict)
+    picture: dict[str, Any] = field(default_factory=dict)
     max_duration_s: int = 1800
     idle_timeout_s: int = 180
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +68,8 @@ def request_session(*, account: Account, wish: Wish, api_key: ApiKey | None = No
             version=character.published_version,
             mode=wish.mode.value,
             persona=wish.persona,
+            expression=wish.expression,
+            picture=wish.picture,
             metadata=wish.metadata,
             callback_url=wish.callback_url,
             max_duration_s=wish.max_duration_s,

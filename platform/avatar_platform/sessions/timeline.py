@@ -158,6 +158,14 @@ def _detail(data: Mapping[str, Any]) -> str:
     return " · ".join(told)[:300]
 
 
+def option_words(options: Mapping[str, Any]) -> str:
+    """What a session asked for beside its character's own: `blink rate 12 · preset attentive`."""
+    return " · ".join(
+        f"{name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in options.items()
+    )
+
+
 def duration_words(start: datetime | None, end: datetime | None) -> str:
     """How long, until now when it has not ended: `42 s`, `3 min 05 s`, `2 h 10 min`."""
     if start is None:

@@ -23,6 +23,7 @@ _SENTENCES: Final[dict[EndReason, str]] = {
     EndReason.AGENT_LOST: "The part that listens and answers could not be started.",
     EndReason.LLM_LOST: "The language model stopped answering.",
     EndReason.CHARACTER_BROKEN: "The character's files could not be loaded.",
+    EndReason.OPTIONS_REFUSED: "The character cannot be drawn with the options asked for.",
     EndReason.ROOM_LOST: "The media server lost the room.",
 }
 

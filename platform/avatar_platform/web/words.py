@@ -25,5 +25,6 @@ FOR_VISITORS: Final[dict[str, str]] = {
     EndReason.AGENT_LOST: "The character could not be reached.",
     EndReason.LLM_LOST: "The character stopped answering.",
     EndReason.CHARACTER_BROKEN: "This character cannot be shown at the moment.",
+    EndReason.OPTIONS_REFUSED: "This character cannot be shown as the application asked.",
     EndReason.ROOM_LOST: "The connection was lost and could not be restored.",
 }

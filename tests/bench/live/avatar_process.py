@@ -91,7 +91,7 @@ async def serve(
     if draw_ms > 0:
         card = SlowTestCard(claim.width, claim.height, draw_ms / 1000)
     engine.set_result(card)
-    await session.run(engine, {})
+    await session.run(engine)
     figures = session.figures()
     sound = session._playout.counts
     print(

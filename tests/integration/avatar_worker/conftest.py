@@ -35,7 +35,13 @@ class Ground:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def offer(
-        self, *, epoch: int = 1, session: str = "", size: int = 128, bundle: Path | None = None
+        self,
+        *,
+        epoch: int = 1,
+        session: str = "",
+        size: int = 128,
+        bundle: Path | None = None,
+        options: dict[str, object] | None = None,
     ) -> Claim:
         """A queued session with its room; its task is put on the queue.
 
@@ -57,6 +63,7 @@ class Ground:
             engine="synctalk" if bundle else "test-card",
             width=size,
             height=size,
+            options=options or {},
         )
         if bundle:
             self.api.bundles["version-1"] = bundle

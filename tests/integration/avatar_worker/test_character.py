@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 from redis.asyncio import Redis
 
-from avatar_contracts.beat import EventKind
+from avatar_contracts.beat import EventKind, StopOrder
 from avatar_contracts.messages import PlayoutFinished
 from avatar_worker.import_bundle import BundleOptions, write_bundle
 from avatar_worker.trained import open_trained
@@ -82,3 +82,23 @@ def test_a_trained_character_is_fetched_once_and_speaks(ground: Ground, archive:
         if r.kind == EventKind.FIRST_FRAME
     }
     assert first_frame[second.session] < first_frame[claim.session]  # nothing to fetch or load
+
+
+def test_a_session_gets_the_face_it_asked_for_or_a_sentence_why_not(
+    ground: Ground, archive: Path
+) -> None:
+    ground.start_worker(slots=1)
+    asked = {"preset": "serious", "blink_rate": 20, "blend_width": 4, "blend_feather": 6}
+    served = ground.offer(bundle=archive, options=dict(asked))
+    ground.api.wait_for(
+        lambda: EventKind.FIRST_FRAME in ground.api.kinds(served.session), "the face"
+    )
+    ground.api.stops.append(StopOrder(served.session, 1, "over"))
+    refused = ground.offer(bundle=archive, options={"background": "#00b140"})  # it is a portrait
+    ground.api.wait_for(
+        lambda: EventKind.AVATAR_FAILED in ground.api.kinds(refused.session), "the refusal"
+    )
+    failed = next(r for r in ground.api.reports.values() if r.kind == EventKind.AVATAR_FAILED)
+    assert failed.data["reason"] == "OPTIONS_REFUSED"
+    assert "background is not for portraits" in str(failed.data["message"])
+    ground.api.wait_for(lambda: not ground.api.beats[-1][1].sessions, "a free slot")

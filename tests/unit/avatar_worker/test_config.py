@@ -10,6 +10,7 @@ pytestmark = pytest.mark.unit
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)  # no .env
+    monkeypatch.setenv("AVATAR_HUBERT_MODEL", "")
     for name in ("AVATAR_SLOTS", "AVATAR_FPS", "AVATAR_CLASS", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORKER_TOKEN", "a-worker-token")
@@ -21,6 +22,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.avatar_slots == "auto"
     assert settings.avatar_video_codec is VideoCodec.VP8
     assert settings.render_threads >= 1
+    assert settings.avatar_hubert_model is None
 
 
 def test_slots_are_a_number_or_auto(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +39,7 @@ def test_slots_are_a_number_or_auto(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AVATAR_FPS", "30"),
         ("AVATAR_CLASS", "Big GPU"),
         ("AVATAR_DEVICE", "tpu"),
+        ("AVATAR_HUBERT_MODEL", "nowhere.onnx"),
         ("WORKER_TOKEN", ""),
     ],
 )

@@ -307,7 +307,7 @@ def test_nan_and_a_missing_pose_leave_their_batch_mates_their_pictures(
     monkeypatch.setattr(engine, "draw", lambda wanted: batches.append(len(wanted)) or draw(wanted))
     scheduler = Scheduler(Clock())
     good, bad, lost, other = (session(engine, scheduler, 100.1) for _ in range(4))
-    bad.face = NanFace(audio, bad.face.expression)  # type: ignore[attr-defined]  # it has one
+    bad.face = NanFace(audio, bad.face.expression, character.scenes)  # type: ignore[attr-defined]  # it has one
     say(bad, 1, 1)
     lost.pass_over(5)
     scheduler.step()

@@ -10,7 +10,7 @@ from avatar_contracts.audio import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from avatar_worker.audio.features import AudioFeatureStream
 from avatar_worker.character import Character
 from avatar_worker.drawing import FRAME_S, Drawing, Picture
-from avatar_worker.engines.base import EngineError, FrameRequest
+from avatar_worker.engines.base import EngineError, FrameRequest, OptionError
 from avatar_worker.engines.idle_walk import WalkPosition
 from avatar_worker.engines.synctalk import SyncTalkEngine, SyncTalkHearing
 from avatar_worker.render.motion import scene_between
@@ -182,14 +182,58 @@ def test_a_session_may_move_brows_and_lids_differently_from_the_character(charac
     slot, at = 3, engine._walk(3)
     assert own.expression(slot, at)[2] > other.expression(slot, at)[2]  # inner brows
     assert engine.open({"preset": "neutral"}).expression(slot, at) is None
-    with pytest.raises(EngineError, match="expected one of neutral"):
+    with pytest.raises(OptionError, match="expected one of neutral"):
         engine.open({"preset": "furious"})
+    with pytest.raises(OptionError, match="there is no option 'blinkrate'"):
+        engine.open({"blinkrate": 3})
+
+
+def test_sessions_that_want_the_same_blend_share_its_scenes_until_the_last_is_gone(
+    engine, character
+) -> None:
+    own, wide, also_wide = (engine.open(o) for o in ({}, {"blend_width": 8}, {"blend_width": 8.0}))
+    engine.draw([(face, FrameRequest(0)) for face in (own, wide, also_wide)])
+    plain, first, second = (r.scene for r in engine._renderer.requests)
+    assert plain is character.scenes.scene(engine._walk(0).index)
+    assert first is second
+    assert (first.mask > plain.mask).any()
+    assert len(engine._styled) == 2
+    del wide, also_wide
+    assert len(engine._styled) == 1
+
+
+def test_a_session_may_stand_before_a_colour(monkeypatch) -> None:
+    monkeypatch.setattr(Character, "renderer", lambda *_, **__: Asked())
+    whole = open_trained(mini.DATA, mini.WORKSPACE).character(
+        portrait=False, audio=mini.audio_model()
+    )
+    engine = SyncTalkEngine(whole, device="cpu", threads=1)
+    engine.draw([(engine.open(o), FrameRequest(0)) for o in ({}, {"background": "#00b140"})])
+    own, green = (request.scene.background for request in engine._renderer.requests)
+    assert (green == (0, 177, 64)).all(axis=2).any()
+    assert not np.array_equal(own, green)
+    with pytest.raises(OptionError, match="expected a colour"):
+        engine.open({"background": "beach.jpg"})
+
+
+def test_a_blend_is_refused_where_there_is_no_portrait(character) -> None:
+    whole = open_trained(mini.DATA, mini.WORKSPACE).character(
+        portrait=False, audio=mini.audio_model()
+    )
+    with pytest.raises(OptionError, match="blend_width is for portraits"):
+        SyncTalkEngine(whole, device="cpu", threads=1).open({"blend_width": 4})
+
+
+def test_a_colour_behind_a_portrait_is_refused(engine) -> None:
+    with pytest.raises(OptionError, match="background is not for portraits"):
+        engine.open({"background": "#00b140"})
 
 
 def test_options_that_cannot_be_are_refused_when_the_character_is_loaded(character) -> None:
     wrong = replace(character, options={"blink_rate": "often"})
-    with pytest.raises(EngineError, match="blink_rate is 'often'"):
+    with pytest.raises(EngineError, match="blink_rate is 'often'") as refused:
         SyncTalkEngine(wrong, device="cpu", threads=1)
+    assert not isinstance(refused.value, OptionError)  # no session asked for it
 
 
 def test_a_character_without_ears_is_refused() -> None:

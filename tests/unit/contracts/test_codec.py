@@ -100,6 +100,15 @@ def test_a_value_of_another_type_is_named_with_its_place() -> None:
         codec.from_json(beat.BeatAnswer, text.replace('"epoch":1', '"epoch":"1"'))
 
 
+def test_a_claim_without_options_or_with_others_than_an_object() -> None:
+    claim = beat.Claim("s", 1, "ws", "r", "t", "a", "g", "v", "", "test-card", 64, 64)
+    written = json.loads(codec.to_json(claim))
+    del written["options"]  # as a platform from before there were any writes it
+    assert codec.from_json(beat.Claim, json.dumps(written)).options == {}
+    with pytest.raises(ContractError, match=r"Claim\.options: expected an object, found list"):
+        codec.from_json(beat.Claim, json.dumps({**written, "options": [1]}))
+
+
 def test_pcm_travels_as_raw_bytes() -> None:
     pcm = bytes(range(256))
     assert codec.encode(m.AudioChunk(segment=1, chunk=2, pcm=pcm))[b"pcm"] == pcm

@@ -51,6 +51,25 @@ def test_a_claim_tells_all_that_a_worker_needs(
 
 
 @pytest.mark.django_db
+def test_how_the_face_is_to_be_held_goes_from_the_request_to_the_worker(
+    ada: factories.Person, worker: Worker
+) -> None:
+    face, picture = (
+        {"blink_rate": 12, "preset": "attentive"},
+        {"blend_feather": 6, "background": "#00b140"},
+    )
+    session = queued(ada, expression=face, picture=picture)
+    claim = worker.claim(session.pk)
+    assert claim is not None
+    assert claim.options == {**face, **picture}
+    shown = ada.get(f"/sessions/{session.pk}").json()
+    assert (shown["expression"], shown["picture"]) == (face, picture)
+    plain = worker.claim(queued(ada).pk)
+    assert plain is not None
+    assert plain.options == {}
+
+
+@pytest.mark.django_db
 def test_a_second_worker_a_repetition_and_an_old_epoch_are_refused(
     ada: factories.Person, client, worker: Worker
 ) -> None:

@@ -106,6 +106,13 @@ def test_a_broken_character_fails_the_session_at_once(session: Session) -> None:
     assert session.end_detail == "no tensor sigma_net"
 
 
+def test_refused_options_fail_the_session_at_once_with_the_workers_words(session: Session) -> None:
+    told = {"reason": "OPTIONS_REFUSED", "message": "there is no option 'colour'"}
+    tell(session, EventKind.AVATAR_FAILED, **told)
+    assert (status(session), session.end_reason) == ("failed", "OPTIONS_REFUSED")
+    assert session.end_detail == "there is no option 'colour'"
+
+
 def test_a_lost_model_fails_the_session(session: Session) -> None:
     tell(session, EventKind.AGENT_FAILED, reason="LLM_LOST", message="1011")
     assert (status(session), session.end_reason) == ("failed", "LLM_LOST")

@@ -141,6 +141,16 @@ def test_a_sessions_page_tells_its_story_in_words(operator, talking):
     )
 
 
+def test_a_sessions_page_says_how_its_face_is_held(operator, talking):
+    assert "the character's own" in operator.get(change_url(talking)).content.decode()
+    talking.expression = {"blink_rate": 12.0, "preset": "attentive"}
+    talking.picture = {"blend_width": -4}
+    talking.save()
+    html = operator.get(change_url(talking)).content.decode()
+    assert "blink rate 12 · preset attentive" in html
+    assert "blend width -4" in html
+
+
 def test_a_page_of_nothing_is_not_found(operator, talking):
     for path in ("no-id", "00000000-0000-4000-8000-000000000000"):
         answer = operator.get(f"/admin/avatar_sessions/session/{path}/change/")

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from avatar_worker.audio.features import SILENT_FRAMES, AudioFeatureStream, whole_file
+from avatar_worker.audio.features import AudioFeatureStream, whole_file
 from avatar_worker.audio.mel import log_mel
+from avatar_worker.audio.mel_features import MelFeatures
 from avatar_worker.audio.window import frame_count
 from tests.unit.avatar_worker import mini
 
@@ -76,10 +77,11 @@ def test_inside_a_segment_both_edges_agree():
 
 
 def test_a_segment_between_silences_is_the_middle_of_a_file_with_silence_around():
-    silence = np.zeros(SILENT_FRAMES * 640, np.float32)
+    n_silent = MelFeatures.silent_frames
+    silence = np.zeros(n_silent * 640, np.float32)
     padded = whole_file(mini.audio_model(), np.concatenate((silence, VOICE, silence)))
     found = cut_vectors([len(VOICE)], "silence")
-    assert np.array_equal(found, padded[SILENT_FRAMES : SILENT_FRAMES + len(found)])
+    assert np.array_equal(found, padded[n_silent : n_silent + len(found)])
 
 
 def test_lasting_silence_has_the_vector_of_silence():
@@ -105,8 +107,8 @@ def test_memory_does_not_grow_with_the_sound():
     sizes = []
     for _ in range(12):
         stream.push(WHOLE_VOICE[:6400])
-        progress = stream._progress
-        sizes.append((progress._columns.size, len(progress._steps), progress._mel._pending.size))
+        progress, mel = stream._progress, stream._progress._features
+        sizes.append((mel._columns.size, len(progress._steps), mel._mel._pending.size))
     assert max(size[0] for size in sizes) <= 80 * 64
     assert max(size[1] for size in sizes) <= 16
     assert max(size[2] for size in sizes) < 800

@@ -1,4 +1,5 @@
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -114,16 +115,78 @@ def test_a_bundle_is_made_and_drawn(tmp_path):
         assert drawn["frames"].shape == (2, 128, 128, 3)
 
 
+def test_a_wider_softer_portrait_is_drawn(tmp_path):
+    pictures = {}
+    for name, options in (("own", []), ("wide", ["--blend-width", 24, "--blend-feather", 8])):
+        out = tmp_path / f"{name}.npz"
+        assert render("--frames", 1, *options, "--out", out) == 0
+        with np.load(out) as drawn:
+            pictures[name] = drawn["frames"][0]
+    assert not np.array_equal(pictures["own"], pictures["wide"])
+    assert mini.psnr(pictures["own"], pictures["wide"]) > 20.0  # it is the same face
+
+
+@pytest.mark.parametrize(("suffix", "decoder", "sound"), [
+    (".webm", "libvpx-vp9", "opus"), (".mov", "prores", "pcm_s16le"),
+])  # fmt: skip
+def test_a_transparent_video_shows_the_room_wherever_it_is_put(suffix, decoder, sound, tmp_path):
+    exact, video = tmp_path / "cut.npz", tmp_path / f"cut{suffix}"
+    for out in (exact, video):
+        assert render("--no-portrait", "--alpha", "--frames", 2, "--out", out) == 0
+    with np.load(exact) as drawn:
+        expected = drawn["frames"][1]
+    assert expected.shape == (128, 128, 4)
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        assert container.streams.audio[0].codec_context.name == sound
+        context = av.codec.CodecContext.create(decoder, "r")
+        context.extradata = stream.codec_context.extradata
+        context.codec_tag = stream.codec_context.codec_tag
+        frames = [frame for packet in container.demux(stream) for frame in context.decode(packet)]
+    assert len(frames) == 2
+    shown = frames[1].to_ndarray(format="rgba")
+    assert np.abs(shown[:, :, 3].astype(int) - expected[:, :, 3]).mean() < 1.0
+    opaque = expected[:, :, 3] == 255
+    assert mini.psnr(shown[opaque][:, :3], expected[opaque][:, :3]) > 35.0
+
+
+def test_a_bundle_of_a_whole_head_stands_before_any_background(tmp_path):
+    bundle, still = tmp_path / "mini.zip", tmp_path / "room.png"
+    assert main(["import", *WHO, "--out", str(bundle), "--name", "mini", "--split", "val",
+                 "--no-portrait", "--loop", "0", "2"]) == 0  # fmt: skip
+    cv2.imwrite(str(still), np.full((64, 64, 3), (64, 177, 0), np.uint8))  # blue, green, red
+    drawn = {}
+    for background in ("#00b140", str(still)):
+        for source in (["--character", str(bundle)], [*WHO, "--split", "val"]):
+            out = tmp_path / "drawn.npz"
+            assert main(["render", *source, "--audio", str(mini.CROSS_WAV), "--frames", "1",
+                         "--no-portrait", "--background", background, "--device", "cpu",
+                         "--out", str(out)]) == 0  # fmt: skip
+            with np.load(out) as found:
+                drawn[background, source[0]] = found["frames"][0]
+    first, *others = drawn.values()
+    assert (first == (0, 177, 64)).all(axis=2).any()
+    assert all(mini.psnr(other, first) > 35.0 for other in others)  # the bundle's WebP
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--out", "x.avi"], "must end in .mp4 or .npz"),
+        (["--out", "x.avi"], "must end in .mp4 or .npz without --alpha"),
+        (["--out", "x.webm"], "must end in .mp4 or .npz without --alpha"),
+        (["--out", "x.mp4", "--alpha"], "must end in .webm, .mov or .npz with --alpha"),
+        (["--out", "x.npz", "--alpha"], "--alpha is not for portraits"),
+        (["--out", "x.npz", "--background", "#00b140"], "--background is not for portraits"),
+        (["--out", "x.npz", "--alpha", "--background", "#00b140"], "give it or --background"),
+        (["--out", "x.npz", "--no-portrait", "--background", "blue"], "blue cannot be read"),
+        (["--out", "x.npz", "--no-portrait", "--blend-width", "4"], "blend_width is for portraits"),
         (["--out", "nowhere/x.npz"], "folder does not exist"),
         (["--out", "x.npz", "--audio", "absent.wav"], "absent.wav: no such file"),
         (["--out", "x.npz", "--torso"], "it has no torso"),
         (["--out", "x.npz", "--bs-area", "eye"], "trained with upper, not eye"),
         (["--out", "x.npz", "--au45"], "trained with upper, not au45"),
         (["--out", "x.npz", "--asr-model", "hubert"], "listens to ave, not hubert"),
+        (["--out", "x.npz", "--hubert", "h.onnx"], "listens to ave features, not hubert"),
         (["--out", "x.npz", "--start-frame", "8"], "only 8 frames"),
         (["--out", "x.npz", "--ckpt", "absent.pth"], "absent.pth: no such file"),
         (["--out", "x.npz", "--character", "mira"], "give one of both"),
