@@ -66,10 +66,10 @@ def ray_directions(
     local = local / torch.linalg.vector_norm(local, dim=1, keepdim=True)
     x, y, z = local.double().split(1, dim=1)  # [n, 1]
     along_x, along_y, along_z = pose[:3, :3].double().T
-    turned: Tensor = (x * along_x).float()  # [n, 3]
-    turned = (y * along_y + turned).float()
-    turned = (z * along_z + turned).float()
-    return turned
+    first: Tensor = (x * along_x).float()  # [n, 3]
+    second: Tensor = (y * along_y + first).float()
+    third: Tensor = (z * along_z + second).float()
+    return third
 
 
 def box_interval(
