@@ -34,6 +34,12 @@ ISAS: Final = (
     ),
     # The same processors where a hypervisor hides the matrix unit: half precision.
     Isa("avx512fp16", _AVX512 | {"avx512_fp16"}, ("-march=sapphirerapids", "-DAVATAR_ISA_FP16")),
+    # AMD since Zen 4 (Zen 5 starts two such dot products a cycle), Cooper Lake.
+    Isa(
+        "avx512bf16",
+        _AVX512 | {"avx512_bf16"},
+        ("-march=skylake-avx512", "-mavx512bf16", "-DAVATAR_ISA_BF16"),
+    ),
     Isa("avx512", _AVX512, ("-march=skylake-avx512",)),
     Isa("avx2", frozenset(("avx2", "fma", "f16c")), ("-march=haswell",)),
 )

@@ -98,17 +98,9 @@ struct Network {
         float* features = reinterpret_cast<float*>(x) + row * 16;
         for (int level = 0; level < kLevels; ++level) {
             const Cells cells(tables, level, point[0]);
-            for (int plane = 0; plane < kPlanes; ++plane) {
-                lanes::I near, far;
-                cells.gather(tables, level, plane, near, far);
-                const F along = cells.share[kSecondAxis[plane]];
-                const F n0 = lanes::lower_half(near), n1 = lanes::upper_half(near);
-                const F low = lanes::fma(lanes::sub(lanes::lower_half(far), n0), along, n0);
-                const F high = lanes::fma(lanes::sub(lanes::upper_half(far), n1), along, n1);
-                const F value =
-                    lanes::fma(lanes::sub(high, low), cells.share[kFirstAxis[plane]], low);
-                lanes::store(features + (plane * kLevels + level) * 16, value);
-            }
+            for (int plane = 0; plane < kPlanes; ++plane)
+                lanes::store(features + (plane * kLevels + level) * 16,
+                             cells.mix(tables, level, plane));
         }
     }
 

@@ -48,4 +48,16 @@ struct Cells {
         const uint64_t* table = tables.corners[plane].get() + tables.start[level];
         lanes::gather_entries(table, index(tables, level, plane), near, far);
     }
+
+    // The feature, in float32.
+    lanes::F mix(const Tables& tables, int level, int plane) const {
+        using namespace lanes;
+        I near, far;
+        gather(tables, level, plane, near, far);
+        const F along = share[kSecondAxis[plane]];
+        const F n0 = lower_half(near), n1 = upper_half(near);
+        const F low = fma(sub(lower_half(far), n0), along, n0);
+        const F high = fma(sub(upper_half(far), n1), along, n1);
+        return fma(sub(high, low), share[kFirstAxis[plane]], low);
+    }
 };

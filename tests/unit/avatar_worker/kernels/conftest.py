@@ -7,7 +7,7 @@ from avatar_worker.render.kernels.cpu import HeadKernel, load_kernel
 from avatar_worker.render.kernels.isa import available_isas, isa_named
 
 EMULATED = "amx-emulated"
-KERNELS = ("amx", "avx512fp16", "avx512", "avx2", EMULATED)
+KERNELS = ("amx", "avx512fp16", "avx512bf16", "avx512", "avx2", EMULATED)
 
 
 @pytest.fixture(scope="session", params=KERNELS)
