@@ -25,6 +25,10 @@ class Isa:
 
 _AVX512: Final = frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma", "f16c"))
 
+SLOW_GATHERS: Final = "-DAVATAR_SLOW_GATHERS"
+"""A load for every table entry: AMD takes gathers apart, and slowly (native/tables.hpp). Where
+AVX-512 is Intel's alone, gathers stay."""
+
 ISAS: Final = (
     # Sapphire Rapids and later: bfloat16 on the matrix unit.
     Isa(
@@ -38,10 +42,10 @@ ISAS: Final = (
     Isa(
         "avx512bf16",
         _AVX512 | {"avx512_bf16"},
-        ("-march=skylake-avx512", "-mavx512bf16", "-DAVATAR_ISA_BF16"),
+        ("-march=skylake-avx512", "-mavx512bf16", "-DAVATAR_ISA_BF16", SLOW_GATHERS),
     ),
     Isa("avx512", _AVX512, ("-march=skylake-avx512",)),
-    Isa("avx2", frozenset(("avx2", "fma", "f16c")), ("-march=haswell",)),
+    Isa("avx2", frozenset(("avx2", "fma", "f16c")), ("-march=haswell", SLOW_GATHERS)),
 )
 ISA_NAMES: Final = tuple(isa.name for isa in ISAS)
 

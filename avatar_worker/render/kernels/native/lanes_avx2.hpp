@@ -123,6 +123,25 @@ inline void gather_entries(const uint64_t* base, I index, I& lower, I& upper) {
     gather_entries(base, index.a, lower.a, upper.a);
     gather_entries(base, index.b, lower.b, upper.b);
 }
+// The same with a load for each entry; `number` says which.
+inline void load_entries(const uint64_t* base, const uint32_t* number, I& lower, I& upper) {
+    const auto two = [&](int i) {
+        const auto* first = reinterpret_cast<const double*>(base + number[i]);
+        const auto* second = reinterpret_cast<const double*>(base + number[i + 1]);
+        return _mm_loadh_pd(_mm_load_sd(first), second);
+    };
+    const auto four = [&](int i) {
+        return _mm256_castpd_ps(
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(two(i)), two(i + 4), 1));
+    };
+    const auto eight = [&](int i, __m256i& low, __m256i& high) {
+        const __m256 a = four(i), b = four(i + 2);
+        low = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
+        high = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD));
+    };
+    eight(0, lower.a, upper.a);
+    eight(8, lower.b, upper.b);
+}
 
 // Packing works within 128-bit halves; the permutation brings the lanes back in order.
 inline __m256 low_words_to_float(__m256i words) {

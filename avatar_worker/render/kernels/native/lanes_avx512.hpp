@@ -64,6 +64,24 @@ inline void gather_entries(const uint64_t* base, I index, I& lower, I& upper) {
     lower = _mm512_permutex2var_epi32(a, even, b);
     upper = _mm512_permutex2var_epi32(a, odd, b);
 }
+// The same with a load for each entry; `number` says which.
+inline void load_entries(const uint64_t* base, const uint32_t* number, I& lower, I& upper) {
+    const auto two = [&](int i) {
+        const auto* first = reinterpret_cast<const double*>(base + number[i]);
+        const auto* second = reinterpret_cast<const double*>(base + number[i + 1]);
+        return _mm_loadh_pd(_mm_load_sd(first), second);
+    };
+    const auto four = [&](int i) {
+        return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(i)), two(i + 4), 1);
+    };
+    const auto eight = [&](int i) {
+        return _mm512_castpd_ps(
+            _mm512_insertf64x4(_mm512_castpd256_pd512(four(i)), four(i + 8), 1));
+    };
+    const F a = eight(0), b = eight(2);
+    lower = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+    upper = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xDD));
+}
 
 // A lane holds two half-precision numbers; the lower and the upper one as floats.
 inline F lower_half(I packed) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(packed)); }

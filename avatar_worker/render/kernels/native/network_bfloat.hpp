@@ -79,12 +79,9 @@ struct Network {
     }
 
     static void look_up(const Tables& tables, const F point[][3], uint32_t* x, int row) {
-        for (int level = 0; level < kLevels; level += 2) {
-            const Cells even(tables, level, point[0]), odd(tables, level + 1, point[0]);
-            for (int plane = 0; plane < kPlanes; ++plane)
-                lanes::store(x + (row + plane * kLevels + level) * 8,
-                             pair(even.mix(tables, level, plane), odd.mix(tables, level + 1, plane)));
-        }
+        look_up_pairs(tables, point[0], [&](int level, int plane, F feature, F next) {
+            lanes::store(x + (row + plane * kLevels + level) * 8, pair(feature, next));
+        });
     }
 
   private:

@@ -96,12 +96,11 @@ struct Network {
 
     static void look_up(const Tables& tables, const F point[][3], uint32_t* x, int row) {
         float* features = reinterpret_cast<float*>(x) + row * 16;
-        for (int level = 0; level < kLevels; ++level) {
-            const Cells cells(tables, level, point[0]);
-            for (int plane = 0; plane < kPlanes; ++plane)
-                lanes::store(features + (plane * kLevels + level) * 16,
-                             cells.mix(tables, level, plane));
-        }
+        look_up_pairs(tables, point[0], [&](int level, int plane, F feature, F next) {
+            float* to = features + (plane * kLevels + level) * 16;
+            lanes::store(to, feature);
+            lanes::store(to + 16, next);
+        });
     }
 
     // W · x for several groups; every sixteen results go to `write(group, row, values)`.
