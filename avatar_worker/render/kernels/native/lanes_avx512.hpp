@@ -16,6 +16,7 @@ inline F splat(float v) { return _mm512_set1_ps(v); }
 inline I splat_int(int v) { return _mm512_set1_epi32(v); }
 inline F load(const float* p) { return _mm512_load_ps(p); }
 inline I load(const int32_t* p) { return _mm512_load_si512(p); }
+inline I load(const uint32_t* p) { return _mm512_load_si512(p); }
 inline void store(float* p, F v) { _mm512_store_ps(p, v); }
 inline void store(uint32_t* p, I v) { _mm512_store_si512(p, v); }
 inline void store(int32_t* p, I v) { _mm512_store_si512(p, v); }
@@ -88,5 +89,35 @@ inline F lower_half(I packed) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pac
 inline F upper_half(I packed) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(packed, 16)));
 }
+
+// 0 … 15.
+inline I count_up() { return _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0); }
+
+// Chosen lanes on their way to memory, where they stand behind each other.
+class Moved {
+  public:
+    // The first goes to place `position` of sixteen.
+    Moved(Mask chosen, int position) : count_(__builtin_popcount(chosen)) {
+        const I together = _mm512_maskz_compress_epi32(chosen, count_up());
+        // Lane numbers count modulo 16.
+        source_ = _mm512_permutexvar_epi32(_mm512_sub_epi32(count_up(), splat_int(position)), together);
+        const uint32_t places = ((1u << count_) - 1) << position;
+        here_ = static_cast<Mask>(places);
+        next_ = static_cast<Mask>(places >> 16);
+    }
+    int count() const { return count_; }
+    // Those that have no place in the sixteen from `here` on go to `next`.
+    template <typename T>
+    void store(I row, T* here, T* next) const {
+        row = _mm512_permutexvar_epi32(source_, row);
+        _mm512_mask_store_epi32(here, here_, row);
+        if (next_ != 0) _mm512_mask_store_epi32(next, next_, row);
+    }
+
+  private:
+    int count_;
+    I source_;
+    Mask here_, next_;
+};
 
 }  // namespace lanes

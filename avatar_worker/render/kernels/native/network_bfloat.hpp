@@ -19,6 +19,7 @@ struct Network {
 
     static constexpr int kChunks = 1;
     static constexpr int kBlock = 128;
+    static constexpr bool kChooses = true;
     static constexpr float kTruncationGain = 1.0f, kFeatureGain = 1.0f;  // everything is rounded
     static constexpr int kRows = 8, kGroups = 2;  // accumulators: 16 of 32 registers
 

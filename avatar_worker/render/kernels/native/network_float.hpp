@@ -3,6 +3,7 @@
 // What a "network" offers to the kernel (the three network_*.hpp agree on it):
 //   kChunks      chunks of sixteen samples that lie together in a group
 //   kBlock       samples that go through all layers before the next ones
+//   kChooses     whether columns can be moved one by one: whether a word belongs to one sample
 //   words(rows)  32-bit words of a group's activations with that many rows
 //   kTruncationGain, kFeatureGain  what the weights that meet hidden activations and plane features
 //                are multiplied by, to make good what these lost
@@ -29,6 +30,7 @@ struct Network {
 
     static constexpr int kChunks = 1;
     static constexpr int kBlock = 128;
+    static constexpr bool kChooses = true;
     static constexpr float kTruncationGain = 1.0f, kFeatureGain = 1.0f;
 #if defined(__AVX512BW__)
     static constexpr int kRows = 8, kGroups = 2;  // accumulators: 16 of 32 registers

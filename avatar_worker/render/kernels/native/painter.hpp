@@ -172,6 +172,7 @@ class Painter {
                     }
                     list.ray[n] = i;
                     list.point[n] = static_cast<float>(point);
+                    list.through[n] = 1.0f - s_.weight[i];
                     s_.place[j][k] = n++;
                     s_.taken[j] = k + 1;
                 }
