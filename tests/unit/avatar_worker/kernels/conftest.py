@@ -9,7 +9,10 @@ from avatar_worker.render.kernels.isa import Isa, available_isas, isa_named, pro
 EMULATED = Isa(
     "amx-emulated",
     isa_named("avx512bf16").cpu_flags,
-    ("-march=skylake-avx512", "-mavx512bf16", "-DAVATAR_ISA_AMX", "-DAVATAR_EMULATE_TILES"),
+    (
+        *(*isa_named("avx512").compiler_flags, "-mavx512bf16"),
+        *("-DAVATAR_ISA_AMX", "-DAVATAR_EMULATE_TILES"),
+    ),
 )
 KERNELS = ("amx", "avx512fp16", "avx512bf16", "avx512", "avx2", EMULATED.name)
 
