@@ -3,8 +3,8 @@
 #include "rays.hpp"
 #include "stages.hpp"
 
-// The first round takes up to four points of each of 256 rays.
-constexpr int kFirstRound = 3;
+// The first round takes up to two points of every ray of a tile.
+constexpr int kFirstRound = 2;
 constexpr int kLaterRounds = 1;
 constexpr int kMaxSamples = kRaysPerTile * kFirstRound;
 
