@@ -34,7 +34,11 @@ def processor() -> str:
     lines = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
     fields = {name.strip(): value.strip() for name, value in lines.items()}
     flags = set(fields.get("flags", "").split())
-    sets = [name for name in ("amx_bf16", "avx512_fp16", "avx512f", "avx2") if name in flags]
+    sets = [
+        name
+        for name in ("amx_bf16", "avx512_fp16", "avx512_bf16", "avx512f", "avx2")
+        if name in flags
+    ]
     return f"{fields.get('model name', platform.machine())}, {' '.join(sets) or 'no vector sets'}"
 
 

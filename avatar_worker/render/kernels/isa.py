@@ -24,6 +24,15 @@ class Isa:
 
 
 _AVX512: Final = frozenset(("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma", "f16c"))
+_AVX512_FLAGS: Final = (
+    # Zig takes `skylake-avx512` for a Skylake without AVX-512, and does not know `x86-64-v4`.
+    *("-march=haswell", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"),
+    "-mprefer-vector-width=256",
+)
+
+SLOW_GATHERS: Final = "-DAVATAR_SLOW_GATHERS"
+"""A load for every table entry: AMD takes gathers apart, and slowly (native/tables.hpp). Where
+AVX-512 is Intel's alone, gathers stay."""
 
 ISAS: Final = (
     # Sapphire Rapids and later: bfloat16 on the matrix unit.
@@ -34,8 +43,14 @@ ISAS: Final = (
     ),
     # The same processors where a hypervisor hides the matrix unit: half precision.
     Isa("avx512fp16", _AVX512 | {"avx512_fp16"}, ("-march=sapphirerapids", "-DAVATAR_ISA_FP16")),
-    Isa("avx512", _AVX512, ("-march=skylake-avx512",)),
-    Isa("avx2", frozenset(("avx2", "fma", "f16c")), ("-march=haswell",)),
+    # AMD since Zen 4 (Zen 5 starts two such dot products a cycle), Cooper Lake.
+    Isa(
+        "avx512bf16",
+        _AVX512 | {"avx512_bf16"},
+        (*_AVX512_FLAGS, "-mavx512bf16", "-DAVATAR_ISA_BF16", SLOW_GATHERS),
+    ),
+    Isa("avx512", _AVX512, _AVX512_FLAGS),
+    Isa("avx2", frozenset(("avx2", "fma", "f16c")), ("-march=haswell", SLOW_GATHERS)),
 )
 ISA_NAMES: Final = tuple(isa.name for isa in ISAS)
 

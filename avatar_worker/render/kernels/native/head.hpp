@@ -18,6 +18,8 @@
 #include "network_tiles.hpp"
 #elif defined(AVATAR_ISA_FP16)
 #include "network_half.hpp"
+#elif defined(AVATAR_ISA_BF16)
+#include "network_bfloat.hpp"
 #else
 #include "network_float.hpp"
 #endif

@@ -106,20 +106,14 @@ class Frame {
 
     int64_t n_rays() const { return static_cast<int64_t>(job_.camera.height) * job_.camera.width; }
 
-    // What is not drawn: the original, or the background, as blending with nothing leaves it.
+    // What is not drawn: the original, or the background; blending with nothing leaves every level.
     void copy_base() {
-        uint8_t kept[256];
-        for (int v = 0; v < 256; ++v) {
-            const float level = static_cast<float>(v) / 255.0f;
-            kept[v] = job_.original != nullptr ? static_cast<uint8_t>(level * 255.0)
-                                               : static_cast<uint8_t>(level * 255.0f);
-        }
         const uint8_t* base = job_.original != nullptr ? job_.original : job_.background;
         const int64_t row_bytes = 3 * static_cast<int64_t>(job_.camera.width);
         for (int row; (row = next_row_.fetch_add(kRowsAtOnce)) < job_.camera.height;) {
-            const int last = std::min(row + kRowsAtOnce, static_cast<int>(job_.camera.height));
-            for (int64_t i = row * row_bytes; i < last * row_bytes; ++i)
-                job_.picture[i] = kept[base[i]];
+            const int rows = std::min(kRowsAtOnce, static_cast<int>(job_.camera.height) - row);
+            const int64_t first = row * row_bytes;
+            std::memcpy(job_.picture + first, base + first, static_cast<size_t>(rows * row_bytes));
         }
     }
 

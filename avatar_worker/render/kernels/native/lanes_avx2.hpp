@@ -24,6 +24,7 @@ inline I load(const int32_t* p) {
     return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)),
             _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 8))};
 }
+inline I load(const uint32_t* p) { return load(reinterpret_cast<const int32_t*>(p)); }
 inline void store(float* p, F v) {
     _mm256_store_ps(p, v.a);
     _mm256_store_ps(p + 8, v.b);
@@ -123,6 +124,25 @@ inline void gather_entries(const uint64_t* base, I index, I& lower, I& upper) {
     gather_entries(base, index.a, lower.a, upper.a);
     gather_entries(base, index.b, lower.b, upper.b);
 }
+// The same with a load for each entry; `number` says which.
+inline void load_entries(const uint64_t* base, const uint32_t* number, I& lower, I& upper) {
+    const auto two = [&](int i) {
+        const auto* first = reinterpret_cast<const double*>(base + number[i]);
+        const auto* second = reinterpret_cast<const double*>(base + number[i + 1]);
+        return _mm_loadh_pd(_mm_load_sd(first), second);
+    };
+    const auto four = [&](int i) {
+        return _mm256_castpd_ps(
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(two(i)), two(i + 4), 1));
+    };
+    const auto eight = [&](int i, __m256i& low, __m256i& high) {
+        const __m256 a = four(i), b = four(i + 2);
+        low = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
+        high = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD));
+    };
+    eight(0, lower.a, upper.a);
+    eight(8, lower.b, upper.b);
+}
 
 // Packing works within 128-bit halves; the permutation brings the lanes back in order.
 inline __m256 low_words_to_float(__m256i words) {
@@ -137,5 +157,35 @@ inline F upper_half(I packed) {
     const I high = shift_right(packed, 16);
     return {low_words_to_float(high.a), low_words_to_float(high.b)};
 }
+
+// 0 … 15.
+inline I count_up() {
+    return {_mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0), _mm256_set_epi32(15, 14, 13, 12, 11, 10, 9, 8)};
+}
+
+// Chosen lanes on their way to memory, where they stand behind each other.
+class Moved {
+  public:
+    // The first goes to place `position` of sixteen.
+    Moved(Mask chosen, int position) : position_(position) {
+        const auto bits = [](__m256i v) { return _mm256_movemask_ps(_mm256_castsi256_ps(v)); };
+        for (int rest = bits(chosen.a) | bits(chosen.b) << 8; rest != 0; rest &= rest - 1)
+            lane_[count_++] = __builtin_ctz(rest);
+    }
+    int count() const { return count_; }
+    // Those that have no place in the sixteen from `here` on go to `next`.
+    template <typename T>
+    void store(I row, T* here, T* next) const {
+        alignas(32) uint32_t words[16];
+        lanes::store(words, row);
+        const int n = count_ < 16 - position_ ? count_ : 16 - position_;
+        for (int k = 0; k < n; ++k) here[position_ + k] = static_cast<T>(words[lane_[k]]);
+        for (int k = n; k < count_; ++k) next[k - n] = static_cast<T>(words[lane_[k]]);
+    }
+
+  private:
+    int position_, count_ = 0;
+    int lane_[16];
+};
 
 }  // namespace lanes

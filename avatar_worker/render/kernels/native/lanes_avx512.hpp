@@ -16,6 +16,7 @@ inline F splat(float v) { return _mm512_set1_ps(v); }
 inline I splat_int(int v) { return _mm512_set1_epi32(v); }
 inline F load(const float* p) { return _mm512_load_ps(p); }
 inline I load(const int32_t* p) { return _mm512_load_si512(p); }
+inline I load(const uint32_t* p) { return _mm512_load_si512(p); }
 inline void store(float* p, F v) { _mm512_store_ps(p, v); }
 inline void store(uint32_t* p, I v) { _mm512_store_si512(p, v); }
 inline void store(int32_t* p, I v) { _mm512_store_si512(p, v); }
@@ -64,11 +65,59 @@ inline void gather_entries(const uint64_t* base, I index, I& lower, I& upper) {
     lower = _mm512_permutex2var_epi32(a, even, b);
     upper = _mm512_permutex2var_epi32(a, odd, b);
 }
+// The same with a load for each entry; `number` says which.
+inline void load_entries(const uint64_t* base, const uint32_t* number, I& lower, I& upper) {
+    const auto two = [&](int i) {
+        const auto* first = reinterpret_cast<const double*>(base + number[i]);
+        const auto* second = reinterpret_cast<const double*>(base + number[i + 1]);
+        return _mm_loadh_pd(_mm_load_sd(first), second);
+    };
+    const auto four = [&](int i) {
+        return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(i)), two(i + 4), 1);
+    };
+    const auto eight = [&](int i) {
+        return _mm512_castpd_ps(
+            _mm512_insertf64x4(_mm512_castpd256_pd512(four(i)), four(i + 8), 1));
+    };
+    const F a = eight(0), b = eight(2);
+    lower = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+    upper = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xDD));
+}
 
 // A lane holds two half-precision numbers; the lower and the upper one as floats.
 inline F lower_half(I packed) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(packed)); }
 inline F upper_half(I packed) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(packed, 16)));
 }
+
+// 0 … 15.
+inline I count_up() { return _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0); }
+
+// Chosen lanes on their way to memory, where they stand behind each other.
+class Moved {
+  public:
+    // The first goes to place `position` of sixteen.
+    Moved(Mask chosen, int position) : count_(__builtin_popcount(chosen)) {
+        const I together = _mm512_maskz_compress_epi32(chosen, count_up());
+        // Lane numbers count modulo 16.
+        source_ = _mm512_permutexvar_epi32(_mm512_sub_epi32(count_up(), splat_int(position)), together);
+        const uint32_t places = ((1u << count_) - 1) << position;
+        here_ = static_cast<Mask>(places);
+        next_ = static_cast<Mask>(places >> 16);
+    }
+    int count() const { return count_; }
+    // Those that have no place in the sixteen from `here` on go to `next`.
+    template <typename T>
+    void store(I row, T* here, T* next) const {
+        row = _mm512_permutexvar_epi32(source_, row);
+        _mm512_mask_store_epi32(here, here_, row);
+        if (next_ != 0) _mm512_mask_store_epi32(next, next_, row);
+    }
+
+  private:
+    int count_;
+    I source_;
+    Mask here_, next_;
+};
 
 }  // namespace lanes

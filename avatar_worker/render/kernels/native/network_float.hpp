@@ -3,6 +3,7 @@
 // What a "network" offers to the kernel (the three network_*.hpp agree on it):
 //   kChunks      chunks of sixteen samples that lie together in a group
 //   kBlock       samples that go through all layers before the next ones
+//   kChooses     whether columns can be moved one by one: whether a word belongs to one sample
 //   words(rows)  32-bit words of a group's activations with that many rows
 //   kTruncationGain, kFeatureGain  what the weights that meet hidden activations and plane features
 //                are multiplied by, to make good what these lost
@@ -29,6 +30,7 @@ struct Network {
 
     static constexpr int kChunks = 1;
     static constexpr int kBlock = 128;
+    static constexpr bool kChooses = true;
     static constexpr float kTruncationGain = 1.0f, kFeatureGain = 1.0f;
 #if defined(__AVX512BW__)
     static constexpr int kRows = 8, kGroups = 2;  // accumulators: 16 of 32 registers
@@ -96,20 +98,11 @@ struct Network {
 
     static void look_up(const Tables& tables, const F point[][3], uint32_t* x, int row) {
         float* features = reinterpret_cast<float*>(x) + row * 16;
-        for (int level = 0; level < kLevels; ++level) {
-            const Cells cells(tables, level, point[0]);
-            for (int plane = 0; plane < kPlanes; ++plane) {
-                lanes::I near, far;
-                cells.gather(tables, level, plane, near, far);
-                const F along = cells.share[kSecondAxis[plane]];
-                const F n0 = lanes::lower_half(near), n1 = lanes::upper_half(near);
-                const F low = lanes::fma(lanes::sub(lanes::lower_half(far), n0), along, n0);
-                const F high = lanes::fma(lanes::sub(lanes::upper_half(far), n1), along, n1);
-                const F value =
-                    lanes::fma(lanes::sub(high, low), cells.share[kFirstAxis[plane]], low);
-                lanes::store(features + (plane * kLevels + level) * 16, value);
-            }
-        }
+        look_up_pairs(tables, point[0], [&](int level, int plane, F feature, F next) {
+            float* to = features + (plane * kLevels + level) * 16;
+            lanes::store(to, feature);
+            lanes::store(to + 16, next);
+        });
     }
 
     // W · x for several groups; every sixteen results go to `write(group, row, values)`.

@@ -18,6 +18,7 @@ struct Network {
 
     static constexpr int kChunks = 2;
     static constexpr int kBlock = 128;
+    static constexpr bool kChooses = false;
     static constexpr float kTruncationGain = 1.0f, kFeatureGain = 1.0f;
     static constexpr int kRows = 8;
     static constexpr int kPart = 8;  // products of an output summed in half precision

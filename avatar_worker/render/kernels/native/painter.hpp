@@ -74,6 +74,16 @@ struct Levels255 {
 };
 inline constexpr Levels255 kLevels255;
 
+// A level that became a share of one and was truncated again is what it was.
+constexpr bool levels_return() {
+    for (int v = 0; v < 256; ++v) {
+        const float share = kLevels255.single[v];
+        if (static_cast<int>(share * 255.0f) != v || static_cast<int>(share * 255.0) != v) return false;
+    }
+    return true;
+}
+static_assert(levels_return(), "copying is not what blending with nothing does");
+
 class Painter {
   public:
     Painter(const Head& head, const Network::Layer& frame, const DepthRanges& ranges, const Job& job,
@@ -172,6 +182,7 @@ class Painter {
                     }
                     list.ray[n] = i;
                     list.point[n] = static_cast<float>(point);
+                    list.through[n] = 1.0f - s_.weight[i];
                     s_.place[j][k] = n++;
                     s_.taken[j] = k + 1;
                 }

@@ -1,11 +1,11 @@
-// The matrix unit's instructions, or (AVATAR_EMULATE_TILES) the same in plain C++ for machines
-// without one: slow, for tests only.
+// The matrix unit's instructions and those in half precision that its processors have, or
+// (AVATAR_EMULATE_TILES) the same in plain C++ for machines without: slow, for tests only.
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <immintrin.h>
 
 #if !defined(AVATAR_EMULATE_TILES)
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,6 +42,13 @@ class TileConfiguration {
 #define TILE_STORE(t, to) _tile_stored(t, to, 64)
 #define TILE_MULTIPLY(sum, a, b) _tile_dpbf16ps(sum, a, b)
 
+// a + (b − a) · share, in half precision.
+inline __m512i mix_halves(__m512i a, __m512i b, __m512i share) {
+    const __m512h from = _mm512_castsi512_ph(a), to = _mm512_castsi512_ph(b);
+    return _mm512_castph_si512(
+        _mm512_fmadd_ph(_mm512_sub_ph(to, from), _mm512_castsi512_ph(share), from));
+}
+
 #else
 
 inline bool request_tiles() { return true; }
@@ -68,5 +75,19 @@ inline void emulated_multiply(int Sum, int A, int B) {
             }
         }
     std::memcpy(emulated_tiles[Sum], sum, 1024);
+}
+
+// Sixteen halves at a time, rounded after each step.
+inline __m512i mix_halves(__m512i a, __m512i b, __m512i share) {
+    const auto rounded = [](__m512 v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); };
+    const auto mixed = [&](__m256i from, __m256i to, __m256i along) {
+        const __m512 start = _mm512_cvtph_ps(from);
+        const __m512 way = _mm512_cvtph_ps(rounded(_mm512_sub_ps(_mm512_cvtph_ps(to), start)));
+        return rounded(_mm512_fmadd_ps(way, _mm512_cvtph_ps(along), start));
+    };
+    const auto upper = [](__m512i v) { return _mm512_extracti64x4_epi64(v, 1); };
+    const __m256i low = mixed(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b),
+                              _mm512_castsi512_si256(share));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), mixed(upper(a), upper(b), upper(share)), 1);
 }
 #endif

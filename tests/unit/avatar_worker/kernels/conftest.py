@@ -4,21 +4,27 @@ import pytest
 
 from avatar_worker.render.kernels.build import KernelBuildError, build
 from avatar_worker.render.kernels.cpu import HeadKernel, load_kernel
-from avatar_worker.render.kernels.isa import available_isas, isa_named
+from avatar_worker.render.kernels.isa import Isa, available_isas, isa_named, processor_flags
 
-EMULATED = "amx-emulated"
-KERNELS = ("amx", "avx512fp16", "avx512", "avx2", EMULATED)
+EMULATED = Isa(
+    "amx-emulated",
+    isa_named("avx512bf16").cpu_flags,
+    (
+        *(*isa_named("avx512").compiler_flags, "-mavx512bf16"),
+        *("-DAVATAR_ISA_AMX", "-DAVATAR_EMULATE_TILES"),
+    ),
+)
+KERNELS = ("amx", "avx512fp16", "avx512bf16", "avx512", "avx2", EMULATED.name)
 
 
 @pytest.fixture(scope="session", params=KERNELS)
 def kernel(request: pytest.FixtureRequest) -> HeadKernel:
     names = {isa.name for isa in available_isas()}
     try:
-        if request.param == EMULATED:
-            if "avx512fp16" not in names:
-                pytest.skip("the emulation needs AVX-512 FP16 for everything but the tiles")
-            path = build(isa_named("amx"), extra_flags=("-DAVATAR_EMULATE_TILES",))
-            return HeadKernel(path, EMULATED)
+        if request.param == EMULATED.name:
+            if not EMULATED.cpu_flags <= processor_flags():
+                pytest.skip("the emulation needs AVX-512 BF16 for everything but the tiles")
+            return HeadKernel(build(EMULATED), EMULATED.name)
         if request.param not in names:
             pytest.skip(f"this processor has no {request.param}")
         loaded = load_kernel(request.param)

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.unit
 
 HASWELL = frozenset(["fpu", "sse2", "avx", "avx2", "fma", "f16c", "bmi2"])
 SKYLAKE_X = HASWELL | frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl"])
-SAPPHIRE = SKYLAKE_X | frozenset(["avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8"])
+ZEN_5 = SKYLAKE_X | frozenset(["avx512_vnni", "avx512_bf16", "avx_vnni"])
+SAPPHIRE = ZEN_5 | frozenset(["avx512_fp16", "amx_tile", "amx_bf16", "amx_int8"])
 
 
 def names(flags: frozenset[str]) -> list[str]:
@@ -26,9 +27,10 @@ def test_processors_get_what_they_can_run_fastest_first():
     assert names(frozenset()) == []
     assert names(HASWELL) == ["avx2"]
     assert names(SKYLAKE_X) == ["avx512", "avx2"]
-    assert names(SAPPHIRE) == ["amx", "avx512fp16", "avx512", "avx2"]
+    assert names(ZEN_5) == ["avx512bf16", "avx512", "avx2"]
+    assert names(SAPPHIRE) == ["amx", "avx512fp16", "avx512bf16", "avx512", "avx2"]
     # A hypervisor may hide the matrix unit.
-    assert names(SAPPHIRE - {"amx_tile"}) == ["avx512fp16", "avx512", "avx2"]
+    assert names(SAPPHIRE - {"amx_tile"}) == ["avx512fp16", "avx512bf16", "avx512", "avx2"]
 
 
 def test_flags_are_read_from_linux_and_only_from_x86(
@@ -101,7 +103,7 @@ def test_none_can_be_chosen(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_an_unknown_instruction_set_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match=r"sse9.*amx, avx512fp16, avx512, avx2"):
+    with pytest.raises(ValueError, match=r"sse9.*amx, avx512fp16, avx512bf16, avx512, avx2"):
         load_kernel("sse9")
 
 

@@ -138,6 +138,17 @@ def test_portraits_of_any_size_equal_the_renderer_of_the_twin(
     assert np.mean(np.abs(out.astype(int) - expected) <= 1) >= 0.98
 
 
+def test_a_head_as_thin_as_air_leaves_the_background(kernel: HeadKernel):
+    head, scene = made_up_head(), frontal_scene()
+    head.sigma_2[0] = -head.sigma_2[0].abs() - 5.0  # hidden values are positive: e to less than −5
+    out = np.empty_like(scene.background)
+    counts = kernel.pack(head).paint(
+        camera_of(scene), audio_vector(), scene.eye, background=scene.background, out=out
+    )
+    assert counts.used > 0
+    assert np.abs(out.astype(int) - scene.background).max() <= 1
+
+
 def test_a_camera_that_looks_away_shows_the_background(kernel: HeadKernel):
     scene = frontal_scene()
     pose = scene.pose.copy()
