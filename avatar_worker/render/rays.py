@@ -59,7 +59,14 @@ def ray_directions(
     y = (row + 0.5 - intrinsics.cy) / intrinsics.fy
     local = torch.stack((x, y, torch.ones_like(x)), dim=1)  # [n, 3]
     local = local / torch.linalg.vector_norm(local, dim=1, keepdim=True)
-    return torch.matmul(local, pose[:3, :3].T)
+    # A matrix product rounds differently on different processors, and one unit in the last place
+    # decides which cell a lattice point falls into. These are fused multiply-adds, as in the
+    # original where its pictures were recorded: float64 holds a product of two float32 exactly.
+    directions: Tensor = local[:, :1] * pose[:3, 0]  # [n, 3]
+    for axis in (1, 2):
+        product = local[:, axis : axis + 1].double() * pose[:3, axis].double()
+        directions = (directions.double() + product).to(torch.float32)
+    return directions
 
 
 def box_interval(
