@@ -1,8 +1,8 @@
 // From pixels to rays, and from rays to the occupied points of their lattice.
 //
 // A ray visits t₀ = near, tₖ₊₁ = fl(tₖ + step) while tₖ < far. A lattice point whose cell is occupied
-// is a sample; the points of a ray are one 128-bit mask. Multiplications and additions are
-// rounded separately here, as the float32 twin does, so that both meet the same cells.
+// is a sample; the points of a ray are one 128-bit mask. Multiplications and additions are rounded
+// here as in the float32 twin, fused or separately, so that both meet the same cells.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -129,9 +129,9 @@ inline void make_rays(const Camera& camera, const float* aabb, const DepthRanges
         float* directions[3] = {tile.dx + i, tile.dy + i, tile.dz + i};
         F entry = splat(-3.4028235e38f);
         for (int axis = 0; axis < 3; ++axis) {
-            const F d = add(add(mul(local[0], splat(pose[4 * axis])),
-                                mul(local[1], splat(pose[4 * axis + 1]))),
-                            mul(local[2], splat(pose[4 * axis + 2])));
+            const F d = fma(local[2], splat(pose[4 * axis + 2]),
+                            fma(local[1], splat(pose[4 * axis + 1]),
+                                mul(local[0], splat(pose[4 * axis]))));
             store(directions[axis], d);
             const F reciprocal = div(one, d);
             const F first = mul(splat(aabb[axis] - pose[4 * axis + 3]), reciprocal);
