@@ -35,9 +35,10 @@ $(RUNTIME): requirements/runtime.txt requirements/tools.txt platform/pyproject.t
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation $(MEMBERS)
 	@touch $@
 
-$(DEVELOPMENT): requirements/dev.txt $(RUNTIME)
+$(DEVELOPMENT): requirements/dev.txt requirements/prepare.txt $(RUNTIME)
 	@echo 'set-up: what the tests and checks need'
 	@$(UV) pip install --quiet --python .venv --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --require-hashes -r requirements/prepare.txt
 	@touch $@
 
 setup: $(RUNTIME)
@@ -78,6 +79,7 @@ lock:
 	$(COMPILE) agent_worker/pyproject.toml -c requirements/dev.txt --no-emit-package avatar-contracts -o requirements/agent.txt
 	$(COMPILE) avatar_worker/pyproject.toml -c requirements/dev.txt --no-emit-package avatar-contracts -o requirements/avatar.txt
 	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+	$(COMPILE) --no-deps requirements/prepare.in -o requirements/prepare.txt
 
 clean:
 	rm -rf .venv var
