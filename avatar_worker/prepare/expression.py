@@ -55,6 +55,9 @@ UPPER_LIP, LOWER_LIP = 13, 14
 FULL_RAISE_M, FULL_LOWERING_M = 0.010, 0.006
 """How far a brow goes from rest."""
 
+BROW_NOISE_M: Final = 0.0005
+"""By which brows seem to move while they rest: the mesh follows them loosely."""
+
 FULL_JAW_M: Final = 0.035
 CLOSED_AT_MOST: Final = 0.45
 """Of the usual opening: an eye that never closed further was never closed, only narrowed."""
@@ -77,8 +80,8 @@ def coefficients(meshes: Floats, steady: NDArray[np.int64]) -> Floats:
     measured = np.zeros((len(seen), N_COLUMNS))
     inner = []
     for side, at in SIDES.items():
-        rise_inner = _rise(face, at.brow_inner, at.inner)
-        rise_outer = _rise(face, at.brow_outer, at.outer)
+        rise_inner = _rise(face, at.brow_inner, (at.inner,))
+        rise_outer = _rise(face, at.brow_outer, (at.inner, at.outer))
         inner.append(rise_inner)
         measured[:, COLUMNS[f"browOuterUp{side}"]] = rise_outer / FULL_RAISE_M
         measured[:, COLUMNS[f"browDown{side}"]] = -(rise_inner + rise_outer) / 2 / FULL_LOWERING_M
@@ -98,10 +101,11 @@ def smoothed(rows: Floats) -> Floats:
     return np.asarray(sum(parts))
 
 
-def _rise(face: Floats, brow: tuple[int, ...], corner: int) -> Floats:
-    """Height of brow points above the corner of an eye, against the usual. [n]"""
-    height = face[:, list(brow), 1].mean(axis=1) - face[:, corner, 1]
-    return np.asarray(height - np.median(height))
+def _rise(face: Floats, brow: tuple[int, ...], corners: tuple[int, ...]) -> Floats:
+    """Height of a brow above corners of its eye against the usual, without noise. [n]"""
+    height = face[:, list(brow), 1].mean(axis=1) - face[:, list(corners), 1].mean(axis=1)
+    rise = height - np.median(height)
+    return np.asarray(np.sign(rise) * np.maximum(np.abs(rise) - BROW_NOISE_M, 0.0))
 
 
 def _closure(points: Floats, at: Side) -> Floats:

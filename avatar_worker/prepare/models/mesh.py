@@ -98,7 +98,8 @@ class FaceMesh:
         points = self._near(picture, self._square) if self._square else None
         if points is None:
             faces = self._detector(picture)
-            points = self._near(picture, around_face(faces[0])) if faces else None
+            nearest = max(faces, key=lambda face: face.height_px, default=None)
+            points = self._near(picture, around_face(nearest)) if nearest else None
             if points is not None:  # a box is a rough place to start from
                 points = self._near(picture, around_mesh(points))
         if points is None:

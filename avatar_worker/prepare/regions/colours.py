@@ -39,11 +39,14 @@ class Material:
     deviations: Floats
 
     def cost(self, lab: Floats) -> Floats:
-        """How badly the nearest tone explains colours, 0 … `MAX_COST`. [..., 3] → [...]"""
-        best = np.full(lab.shape[:-1], MAX_COST, np.float32)
+        """How badly the nearest tone explains colours, 0 … `MAX_COST`. [n, 3] → [n]"""
+        best = np.full(len(lab), MAX_COST, np.float32)
+        lightness, green_red, blue_yellow = np.ascontiguousarray(lab.T)
         for mean, deviation in zip(self.means, self.deviations, strict=True):
-            away = (((lab - mean) / deviation) ** 2).sum(axis=-1) / 2
-            np.minimum(best, away, out=best)
+            away = ((lightness - mean[0]) / deviation[0]) ** 2
+            away += ((green_red - mean[1]) / deviation[1]) ** 2
+            away += ((blue_yellow - mean[2]) / deviation[2]) ** 2
+            np.minimum(best, away / 2, out=best)
         return best
 
 

@@ -1,7 +1,7 @@
 """Gives every pixel of a person to face, other head, neck or torso.
 
-Colour says what a pixel may be, place what is likely there: hair may hang beside the neck, the
-neck lies under the chin, clothes begin below.
+Colour says what a pixel may be, place what is likely there: hair hangs beside the neck rather than
+before it (a dark throat is shadow), the neck lies under the chin, clothes begin below.
 """
 
 from typing import Final
@@ -22,6 +22,9 @@ BACKGROUND, FACE, HEAD, NECK, TORSO = range(5)
 SURE_HEAD: Final = 0.7
 """Above this height everything of a person is head: shoulders do not reach so far up."""
 
+MARGIN: Final = 0.05
+"""By which colours are looked at beyond where they decide, for the smoothing."""
+
 SMOOTH_PX: Final = 5
 FRINGE: Final = 0.45
 """Above this height hair may hang into the face's outline."""
@@ -34,13 +37,18 @@ def label(
     picture: NDArray[np.uint8], person: Bools, place: Place, colours: Colours
 ) -> NDArray[np.uint8]:
     """`BACKGROUND` … `TORSO` for every pixel of an RGB picture. [H, W]"""
-    lab = to_lab(picture)
-    skin, hair = _cost(colours.skin, lab), _cost(colours.hair, lab)
-    clothes = _cost(colours.clothes, lab)
     side, down = np.abs(place.across), place.down
+    asked = (person & (down > SURE_HEAD - MARGIN)) | (place.inside & (down < FRINGE + MARGIN))
+    lab = to_lab(picture)[asked]
+    skin, hair, clothes = (
+        _cost(material, lab, asked) for material in (colours.skin, colours.hair, colours.clothes)
+    )
     costs = np.stack(
         [
-            np.minimum(hair + 20.0 * _over(down, 1.0), skin + 40.0 * _over(down, 0.85)),
+            np.minimum(
+                hair + 20.0 * _over(down, 1.0) + 60.0 * _over(-side, -0.45) * (down > 0.9),
+                skin + 40.0 * _over(down, 0.85),
+            ),
             skin + 12.0 * _over(side, 0.45) + 25.0 * _over(-down, -0.85) + 8.0 * _over(down, 1.7),
             clothes + 25.0 * _over(-down, -1.05),
         ]
@@ -64,10 +72,12 @@ def _fringe(place: Place, like_hair: Bools) -> Bools:
     return np.asarray(touches[parts] & ~place.features)
 
 
-def _cost(material: Material | None, lab: Floats) -> Floats:
-    if material is None:
-        return np.full(lab.shape[:2], MAX_COST, np.float32)
-    return material.cost(lab)
+def _cost(material: Material | None, lab: Floats, asked: Bools) -> Floats:
+    """Cost of a material where it is asked for, the highest elsewhere. [H, W]"""
+    cost = np.full(asked.shape, MAX_COST, np.float32)
+    if material is not None:
+        cost[asked] = material.cost(lab)
+    return cost
 
 
 def _over(values: NDArray[np.float64], limit: float) -> NDArray[np.float64]:

@@ -40,7 +40,8 @@ def sharpen(share: NDArray[np.float32], picture: NDArray[np.uint8], behind: Back
     doubtful = (cv2.dilate(rough, _disc(OUTWARDS_PX)) > 0) & (
         cv2.erode(rough, _disc(INWARDS_PX)) == 0
     )
-    difference = np.abs(picture.astype(np.float32) - behind.still).max(axis=2)
+    red, green, blue = cv2.split(cv2.absdiff(picture, behind.still))
+    difference = np.maximum(np.maximum(red, green), blue)
     limit = np.maximum(MIN_DIFFERENCE, NOISES * behind.noise)
     differs = cv2.medianBlur((difference > limit).astype(np.uint8), 3) > 0
     person = np.where(doubtful & behind.known, differs, rough > 0).astype(np.uint8)

@@ -1,9 +1,8 @@
 """`transforms_train.json` and `transforms_val.json`: what makes the folder a data folder."""
 
-from typing import Any, Final
+from typing import Any
 
 from avatar_worker.prepare.crop import SIZE_PX
-from avatar_worker.prepare.errors import FootageError
 from avatar_worker.prepare.files import write_json
 from avatar_worker.prepare.job import Job, Report, read_array
 from avatar_worker.prepare.steps.pose import read_focal
@@ -11,18 +10,10 @@ from avatar_worker.prepare.steps.pose import read_focal
 TRAIN_PARTS, PARTS = 10, 11
 """The first ten elevenths are trained on, the rest is held out, as in the original."""
 
-MIN_FRAMES: Final = PARTS
-
 
 def write_cameras(job: Job, report: Report) -> None:
-    """Write both splits; frames without a face are in neither.
-
-    Raises:
-        FootageError: too few frames show a face.
-    """
+    """Write both splits; frames without a face are in neither."""
     numbers = [int(number) for number in job.with_face()]
-    if len(numbers) < MIN_FRAMES:
-        raise FootageError(f"{len(numbers)} frames show a face; at least {MIN_FRAMES} are needed")
     matrices = read_array(job.by_products / "poses.npy")
     head: dict[str, Any] = {
         "focal_len": read_focal(job),

@@ -1,13 +1,19 @@
 """`ori_imgs/<id>.lms` and, for later steps, the whole mesh of every frame."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar_worker.prepare.errors import FootageError
 from avatar_worker.prepare.files import write_array, write_bytes
 from avatar_worker.prepare.job import CHUNK_FRAMES, Job, Report, read_array
 from avatar_worker.prepare.landmarks68 import landmarks
 from avatar_worker.prepare.models.detector import FaceDetector
 from avatar_worker.prepare.models.mesh import N_POINTS, FaceMesh
+
+MIN_FRAMES: Final = 11
+"""One of eleven is held out."""
 
 
 def write_landmarks(job: Job, report: Report) -> None:
@@ -15,6 +21,9 @@ def write_landmarks(job: Job, report: Report) -> None:
 
     Each chunk begins without memory of the one before, so that an interrupted run ends with the
     same points as one in one go.
+
+    Raises:
+        FootageError: too few frames show a face.
     """
     folder = job.by_products / "mesh"
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +44,8 @@ def write_landmarks(job: Job, report: Report) -> None:
             write_array(path, points)
         _write_lists(job, numbers, points.astype(np.float64))
         report(numbers.stop, job.n_frames)
+    if (n_found := len(job.with_face())) < MIN_FRAMES:
+        raise FootageError(f"{n_found} frames show a face; at least {MIN_FRAMES} are needed")
 
 
 def _write_lists(job: Job, numbers: range, points: NDArray[np.float64]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from avatar_worker.prepare.crop import Crop
+from avatar_worker.prepare.errors import FootageError
 from avatar_worker.prepare.files import write_picture
 from avatar_worker.prepare.job import CHUNK_FRAMES, Job
 from avatar_worker.prepare.landmarks68 import MESH_POINTS, landmarks
@@ -87,21 +88,27 @@ def folder_of(path: Path, pictures: list[np.ndarray]) -> Job:
 
 def test_frames_without_a_face_get_no_landmarks_and_stay_out(tmp_path: Path) -> None:
     empty = np.full((512, 512, 3), 120, np.uint8)
-    job = folder_of(tmp_path, [mira(0), empty, mira(1)])
+    job = folder_of(tmp_path, [mira(0), empty, *(mira(n) for n in range(1, 11))])
     write_landmarks(job, lambda done, total: None)
-    assert job.with_face().tolist() == [0, 2]
+    assert job.with_face().tolist() == [0, *range(2, 12)]
     assert not (tmp_path / "ori_imgs/1.lms").exists()
     found = read_landmarks(tmp_path / "ori_imgs/0.lms")
     assert np.abs(found - points()).max() < 2.0  # JPEG between them
 
 
 def test_a_stored_chunk_is_believed_and_not_computed_again(tmp_path: Path) -> None:
-    job = folder_of(tmp_path, [mira(0), mira(1)])
+    job = folder_of(tmp_path, [mira(n) for n in range(11)])
     write_landmarks(job, lambda done, total: None)
     first = (tmp_path / "ori_imgs/1.lms").read_bytes()
-    for number in (0, 1):
+    for number in range(11):
         (tmp_path / f"ori_imgs/{number}.lms").unlink()
         (tmp_path / f"ori_imgs/{number}.jpg").unlink()
     write_landmarks(job, lambda done, total: None)
     assert (tmp_path / "ori_imgs/1.lms").read_bytes() == first
-    assert CHUNK_FRAMES >= 2
+    assert CHUNK_FRAMES >= 11
+
+
+def test_a_clip_with_hardly_a_face_is_refused(tmp_path: Path) -> None:
+    job = folder_of(tmp_path, [mira(n) for n in range(10)])
+    with pytest.raises(FootageError, match="10 frames show a face; at least 11"):
+        write_landmarks(job, lambda done, total: None)
