@@ -17,7 +17,7 @@ FACES_HIGH: Final = 2.3
 FACE_MIDDLE: Final = 0.47
 """Where the middle of the face lies, from the top."""
 
-KEEP_WHOLE: Final = 0.75
+KEEP_WHOLE: Final = 0.9
 """A square that covers this share of the shorter side may as well cover all of it: nothing is
 gained by cutting a little."""
 

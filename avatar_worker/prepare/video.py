@@ -3,7 +3,7 @@
 Times count from the first picture. Pictures are turned upright as the file says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,9 @@ MAX_PIXELS: Final = 8192 * 4320
 MAX_DURATION_S: Final = 3600
 """An hour is ten times what training needs, and a damaged file may claim anything."""
 
+MAX_MISSING_AT_END: Final = 5
+"""Pictures that encoders announce and do not write when a recording is stopped."""
+
 QUARTER_TURNS: Final = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180: cv2.ROTATE_180,
@@ -42,8 +45,8 @@ class Video:
         width: of an upright picture, in pixels.
         height: likewise.
         turn_deg: how far the stored pictures are turned to be upright, anticlockwise.
-        times_s: when each picture appears, ascending, the first at 0.
-        start_s: when the first picture appears on the file's own clock.
+        stamps: when each picture appears on the file's own clock, ascending. int64 [n]
+        tick_s: unit of that clock.
         has_sound: whether there is a sound track.
     """
 
@@ -51,19 +54,30 @@ class Video:
     width: int
     height: int
     turn_deg: int
-    times_s: NDArray[np.float64]
-    start_s: float
+    stamps: NDArray[np.int64]
+    tick_s: float
     has_sound: bool
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """When each picture appears; the first at 0. [n]"""
+        return np.asarray((self.stamps - self.stamps[0]) * self.tick_s)
+
+    @property
+    def start_s(self) -> float:
+        """When the first picture appears on the file's own clock."""
+        return float(self.stamps[0]) * self.tick_s
 
     @property
     def fps(self) -> float:
         """Pictures a second, over the whole file."""
-        return (len(self.times_s) - 1) / self.times_s[-1] if len(self.times_s) > 1 else 0.0
+        length_s = (self.stamps[-1] - self.stamps[0]) * self.tick_s
+        return float((len(self.stamps) - 1) / length_s) if length_s > 0 else 0.0
 
     @property
     def duration_s(self) -> float:
         """To the end of the last picture."""
-        return float(self.times_s[-1]) + 1 / self.fps if len(self.times_s) > 1 else 0.0
+        return float(self.times_s[-1]) + 1 / self.fps if self.fps else 0.0
 
     @property
     def n_frames(self) -> int:
@@ -85,7 +99,10 @@ def open_video(path: Path) -> Video:
                 raise FootageError(f"{path} holds no pictures; a video is expected")
             stream = container.streams.video[0]
             base = float(stream.time_base or 0)
-            stamps = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
+            # What an editor cut away is still in the file, marked to be thrown away.
+            stamps = sorted(
+                p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard
+            )
         with av.open(str(path)) as container:
             first = next(iter(container.decode(container.streams.video[0])), None)
             has_sound = bool(container.streams.audio)
@@ -95,44 +112,53 @@ def open_video(path: Path) -> Video:
         raise FootageError(f"{path} holds no picture that can be decoded")
     if first.width * first.height > MAX_PIXELS:
         raise FootageError(f"{path} has pictures of {first.width} × {first.height} px; too large")
-    times = (np.array(stamps, np.float64) - stamps[0]) * base
-    if times[-1] > MAX_DURATION_S:
-        raise FootageError(f"{path} lasts {times[-1] / 60:.0f} minutes; at most 60 are read")
+    if (length_s := (stamps[-1] - stamps[0]) * base) > MAX_DURATION_S:
+        raise FootageError(f"{path} lasts {length_s / 60:.0f} minutes; at most 60 are read")
     turn = round(first.rotation / 90) * 90 % 360
     width, height = first.width, first.height
     if turn in (90, 270):
         width, height = height, width
-    return Video(path, width, height, turn, times, stamps[0] * base, has_sound)
+    return Video(path, width, height, turn, np.array(stamps, np.int64), base, has_sound)
 
 
 def even_frames(video: Video) -> Iterator[NDArray[np.uint8]]:
     """`n_frames` upright RGB pictures [H, W, 3], one for each 40 ms: the one nearest to it in time.
 
+    A picture that cannot be decoded is stood in for by the next one, or at the very end by the
+    last one.
+
     Raises:
         FootageError: the file ends early or is damaged.
     """
-    chosen = nearest_pictures(video.times_s, video.n_frames)
+    chosen = video.stamps[nearest_pictures(video.times_s, video.n_frames)]
     given = 0
-    for index, picture in enumerate(_decoded(video)):
-        while given < len(chosen) and chosen[given] == index:
-            yield picture
-            given += 1
-        if given == len(chosen):
-            return
-    raise FootageError(
-        f"{video.path} can be decoded up to {given / FPS:.1f} s only; "
-        f"it says it lasts {video.duration_s:.1f} s"
-    )
+    picture: NDArray[np.uint8] | None = None
+    for frame in _frames(video):
+        if given < len(chosen) and frame.pts is not None and chosen[given] <= frame.pts:
+            picture = _upright(frame, video.turn_deg)
+            while given < len(chosen) and chosen[given] <= frame.pts:
+                yield picture
+                given += 1
+    if picture is None or len(chosen) - given > MAX_MISSING_AT_END:
+        raise FootageError(
+            f"{video.path} can be decoded up to {given / FPS:.1f} s only; "
+            f"it says it lasts {video.duration_s:.1f} s"
+        )
+    for _ in range(len(chosen) - given):
+        yield picture
 
 
-def chosen_frames(video: Video, numbers: list[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Some of the pictures as they are stored, upright: their ascending numbers and RGB."""
-    wanted = set(numbers)
-    for index, frame in enumerate(_frames(video)):
-        if index in wanted:
-            yield index, _upright(frame, video.turn_deg)
-        if index >= numbers[-1]:
-            return
+def chosen_frames(
+    video: Video, numbers: Sequence[int]
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Some of the stored pictures, by their ascending numbers: time in seconds and upright RGB."""
+    wanted = set(video.stamps[list(numbers)].tolist())
+    for frame in _frames(video):
+        if frame.pts is not None and frame.pts in wanted:
+            time_s = (frame.pts - int(video.stamps[0])) * video.tick_s
+            yield time_s, _upright(frame, video.turn_deg)
+            if frame.pts == video.stamps[numbers[-1]]:
+                return
 
 
 def nearest_pictures(times_s: NDArray[np.float64], n_frames: int) -> NDArray[np.int64]:
@@ -177,11 +203,6 @@ def longest_gap(times_s: NDArray[np.float64]) -> tuple[float, float]:
     """The longest time that one picture stands, and when it begins, in seconds."""
     gaps = [(after - before, before) for before, after in pairwise(times_s)]
     return max(gaps, default=(0.0, 0.0))
-
-
-def _decoded(video: Video) -> Iterator[NDArray[np.uint8]]:
-    for frame in _frames(video):
-        yield _upright(frame, video.turn_deg)
 
 
 def _frames(video: Video) -> Iterator[av.VideoFrame]:

@@ -51,7 +51,7 @@ def main() -> int:
         video, out = Path(folder) / "clip.mp4", Path(folder) / "data"
         write_video(options.clip, len(meta["frames"]), video)
         seconds = prepare(video, out)
-        print(f"{len(meta['frames'])} frames; milliseconds a frame:")
+        print(f"{len(meta['frames'])} frames; milliseconds of CPU a frame:")
         for name, spent in seconds.items():
             print(f"  {name:12} {1000 * spent / len(meta['frames']):7.1f}")
         compare_poses(out, meta)
@@ -72,14 +72,14 @@ def write_video(clip: Path, n_frames: int, path: Path) -> None:
 
 
 def prepare(video: Path, out: Path) -> dict[str, float]:
-    """Make the folder; seconds spent in each step."""
+    """Make the folder; seconds of CPU spent in each step."""
     seconds: dict[str, float] = {}
     run = command._run
 
     def timed(step: Step, job: Job) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         run(step, job)
-        seconds[step.name] = time.perf_counter() - start
+        seconds[step.name] = time.process_time() - start
 
     command._run = timed
     try:

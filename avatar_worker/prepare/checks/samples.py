@@ -51,11 +51,11 @@ def take_samples(video: Video, report: Callable[[int, int], None]) -> list[Sampl
     """Look at up to `MAX_SAMPLES` pictures; `report` is told how many of how many are done."""
     detector = FaceDetector()
     mesh = FaceMesh(detector)
-    n = min(MAX_SAMPLES, len(video.times_s))
-    numbers = sorted({int(i) for i in np.linspace(0, len(video.times_s) - 1, n)})
+    n = len(video.stamps)
+    numbers = sorted({int(i) for i in np.linspace(0, n - 1, min(MAX_SAMPLES, n))})
     samples = []
-    for index, picture in chosen_frames(video, numbers):
-        samples.append(look(picture, float(video.times_s[index]), detector, mesh))
+    for time_s, picture in chosen_frames(video, numbers):
+        samples.append(look(picture, time_s, detector, mesh))
         report(len(samples), len(numbers))
     return samples
 

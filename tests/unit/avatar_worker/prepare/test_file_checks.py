@@ -1,8 +1,10 @@
 """What a file says about itself: pace, length, size, rotation."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -101,6 +103,52 @@ def test_thirty_a_second_become_25_of_the_same_length(tmp_path: Path) -> None:
     assert len(greys) == 75
     # Step k is at k · 40 ms, picture n at n · 33.3 ms: every fifth step falls on every sixth one.
     assert greys[::5] == pytest.approx([6 * k for k in range(15)], abs=1)
+
+
+def test_what_an_editor_cut_away_at_the_start_does_not_count(tmp_path: Path) -> None:
+    """Phones trim by a mark in the file: the pictures before it are there, to be thrown away."""
+    whole = film(tmp_path / "whole.mp4", [still(n * 2) for n in range(100)])
+    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    with (
+        av.open(str(whole)) as read,
+        av.open(str(tmp_path / "cut.mp4"), "w", format="mp4", options=options) as written,
+    ):
+        source = read.streams.video[0]
+        target = written.add_stream_from_template(source)
+        for packet in read.demux(source):
+            if packet.dts is not None:
+                packet.pts -= int(0.6 / source.time_base)
+                packet.dts -= int(0.6 / source.time_base)
+                packet.stream = target
+                written.mux(packet)
+    video = open_video(tmp_path / "cut.mp4")
+    pictures = list(even_frames(video))
+    assert len(pictures) == video.n_frames == 85  # 15 of 40 ms are cut
+    assert pictures[0].mean() / 2 == pytest.approx(15, abs=1)
+    assert pictures[-1].mean() / 2 == pytest.approx(99, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "form", "codec"),
+    [("avi", "avi", "mpeg4"), ("mkv", "matroska", "libx264"), ("webm", "webm", "libvpx"),
+     ("mov", "mov", "libx264"), ("ts", "mpegts", "libx264")],
+)  # fmt: skip
+def test_every_usual_container_gives_its_pictures_in_order(
+    tmp_path: Path, ending: str, form: str, codec: str
+) -> None:
+    path = tmp_path / f"v.{ending}"
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(still(number * 4), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    video = open_video(path)
+    assert video.fps == pytest.approx(25, rel=0.01)
+    greys = [picture.mean() / 4 for picture in even_frames(video)]
+    assert greys == pytest.approx(range(50), abs=1.5)
 
 
 def test_sound_that_begins_later_than_the_pictures_stays_in_step(tmp_path: Path) -> None:

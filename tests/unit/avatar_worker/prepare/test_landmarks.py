@@ -82,7 +82,7 @@ def folder_of(path: Path, pictures: list[np.ndarray]) -> Job:
     (path / "ori_imgs").mkdir(parents=True)
     for number, picture in enumerate(pictures):
         write_picture(path / f"ori_imgs/{number}.jpg", picture)
-    video = Video(path, 512, 512, 0, np.arange(len(pictures)) / 25, 0.0, True)
+    video = Video(path, 512, 512, 0, np.arange(len(pictures)), 1 / 25, True)
     return Job(video, path, Crop(0, 0, 512), None)
 
 

@@ -147,26 +147,43 @@ def test_frames_about_which_nothing_is_known_are_filled_in(n: int) -> None:
     assert np.abs(smoothed.turns - truth.turns).max() < 2e-3
 
 
-def test_a_picture_is_aligned_with_the_template_to_a_fraction_of_a_pixel() -> None:
+def textured_sheet() -> tuple[np.ndarray, Surface]:
+    """A bent sheet of 12 cm, and how it looks straight ahead at 0.8 m."""
     random = np.random.default_rng(0)
     texture = cv2.GaussianBlur(random.uniform(0, 255, (512, 512)).astype(np.float32), (0, 0), 3)
     texture = (texture - texture.min()) / np.ptp(texture) * 255
-    # A bent sheet of 12 cm at 0.8 m, seen straight: each of its points has the texture's grey.
-    x, y = (
-        a.ravel() for a in np.meshgrid(np.linspace(-0.06, 0.06, 60), np.linspace(-0.06, 0.06, 60))
-    )
+    along = np.linspace(-0.06, 0.06, 60)
+    x, y = (axis.ravel() for axis in np.meshgrid(along, along))
     points = np.stack([x, y, -6 * (x**2 + y**2)], axis=1)
     normals = np.stack([12 * x, 12 * y, np.ones_like(x)], axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    straight = Poses(np.eye(3)[None], np.array([[0.0, 0.0, -0.8]]))
     picture = np.repeat(texture.astype(np.uint8)[..., None], 3, axis=2)
-    template = make_template([band(picture)], straight, Surface(points, normals), FOCAL_PX)
+    return picture, Surface(points, normals)
+
+
+STRAIGHT = Poses(np.eye(3)[None], np.array([[0.0, 0.0, -0.8]]))
+
+
+def test_a_picture_is_aligned_with_the_template_to_a_fraction_of_a_pixel() -> None:
+    picture, sheet = textured_sheet()
+    template = make_template([band(picture)], STRAIGHT, sheet, FOCAL_PX)
     # The same picture two columns to the right is the sheet moved by 2 px · 0.8 m / 1200 px.
-    moved = np.roll(picture, 2, axis=1)
-    pose, sure = align(template, band(moved), straight, FOCAL_PX)
-    expected = project(points, straight, FOCAL_PX) + np.array([2.0, 0.0])
-    assert np.abs(project(points, pose, FOCAL_PX) - expected).max() < 0.15
+    pose, sure = align(template, band(np.roll(picture, 2, axis=1)), STRAIGHT, FOCAL_PX)
+    expected = project(sheet.points, STRAIGHT, FOCAL_PX) + np.array([2.0, 0.0])
+    assert np.abs(project(sheet.points, pose, FOCAL_PX) - expected).max() < 0.15
     assert (np.linalg.eigvalsh(sure) > 0).all()
+
+
+def test_a_picture_that_pulls_the_face_away_from_its_mesh_is_not_believed() -> None:
+    """Shouting with raised brows once moved whole heads by 13 px."""
+    picture, sheet = textured_sheet()
+    template = make_template([band(picture)], STRAIGHT, sheet, FOCAL_PX)
+    pulled = band(np.roll(picture, -6, axis=0))
+    pose, sure = align(template, pulled, STRAIGHT, FOCAL_PX)
+    assert np.array_equal(pose.shifts, STRAIGHT.shifts)
+    assert np.array_equal(pose.turns, STRAIGHT.turns)
+    _, surer = align(template, band(picture), STRAIGHT, FOCAL_PX)
+    assert (np.diag(surer) > np.diag(sure)).all()
 
 
 def test_the_axes_of_the_head_are_upright_with_the_nose_ten_centimetres_before_the_origin() -> None:
