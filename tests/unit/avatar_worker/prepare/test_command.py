@@ -250,6 +250,26 @@ def test_another_video_is_refused_unless_it_is_to_begin_anew(
     assert (tmp_path / f"out/torso_imgs/{SHORT}.png").is_file()
 
 
+def test_a_damaged_journal_is_refused_and_restart_helps(
+    short: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video, whole = short
+    shutil.copytree(whole, tmp_path / "out")
+    (tmp_path / "out/prepare/journal.json").write_text("{")
+    assert run(video, tmp_path / "out") == 2
+    assert "--restart" in capsys.readouterr().err
+    assert run(video, tmp_path / "out", "--restart") == 0
+    assert content(tmp_path / "out") == content(whole)
+
+
+def test_without_the_networks_the_command_says_how_to_get_them(
+    short: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert main(["--video", str(short[0]), "--check"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Install it with: make models")
+
+
 def test_a_folder_of_other_making_survives_restart(
     short: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,12 +32,18 @@ def test_absent_packages_are_named_with_the_command_that_brings_them(
     assert INSTALL in str(refusal.value)
 
 
-def test_the_command_names_a_file_with_hashes_for_both_packages() -> None:
-    name = INSTALL.split()[-1]
-    pinned = (ROOT / name).read_text()
-    assert "mediapipe==0.10.21 \\\n    --hash=sha256:" in pinned
-    assert "ai-edge-litert==2.3.0 \\\n    --hash=sha256:" in pinned
-    assert "http" not in pinned
+def test_the_command_exists_and_installs_both_packages_by_their_hashes() -> None:
+    rules = (ROOT / "Makefile").read_text()
+    command, target = INSTALL.split()
+    assert command == "make"
+    rule = rules[rules.index(f"\n{target}:") :].split("\n\n")[0]
+    for name, package in (("prepare", "ai-edge-litert"), ("prepare-weights", "mediapipe")):
+        (line,) = (line for line in rule.splitlines() if f"requirements/{name}.txt" in line)
+        assert "--no-deps --require-hashes" in line
+        pinned = (ROOT / f"requirements/{name}.txt").read_text()
+        assert pinned.startswith(f"{package}==")
+        assert pinned.count("--hash=sha256:") > 3
+        assert "http" not in pinned
 
 
 def test_nothing_of_mediapipe_is_imported() -> None:
