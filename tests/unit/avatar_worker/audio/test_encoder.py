@@ -10,6 +10,7 @@ from avatar_worker.audio.errors import EncoderError, FeatureError
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.sequence import SoundFeatures, read_features, vectors
 from avatar_worker.audio.window import ABSENT
+from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.trained import open_trained, read_encoder
 from tests.unit.avatar_worker import mini
 
@@ -123,6 +124,16 @@ def test_a_damaged_encoder_is_refused(change, sentence):
     change(state)
     with pytest.raises(EncoderError, match=sentence):
         AveEncoder(state)
+
+
+def test_the_shipped_encoder_serves_for_training_too(tmp_path):
+    AveEncoder(read_encoder(SHIPPED_CHARACTER / "audio_encoder.safetensors"))
+    half = tmp_path / "half.safetensors"
+    half.write_bytes((SHIPPED_CHARACTER / "audio_encoder.safetensors").read_bytes()[:1_000_000])
+    with pytest.raises(EncoderError, match="cannot be read as safetensors"):
+        read_encoder(half)
+    with pytest.raises(EncoderError, match="cannot be read as safetensors"):
+        read_encoder(tmp_path / "absent.safetensors")
 
 
 def conv_state(channels: int) -> dict[str, torch.Tensor]:
