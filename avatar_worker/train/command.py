@@ -23,6 +23,7 @@ from avatar_worker.render.head import HeadWeights
 from avatar_worker.train.checkpoints import forget, read_state, write_head, write_state
 from avatar_worker.train.dataset import audio_windows, open_encoder, read_training_data
 from avatar_worker.train.errors import TrainingError
+from avatar_worker.train.folder_check import require_whole_folder
 from avatar_worker.train.kernels import load_trainer
 from avatar_worker.train.scores import HeldOut
 from avatar_worker.train.trainer import Trainer
@@ -75,6 +76,9 @@ def train(options: argparse.Namespace) -> None:
     kernel = load_trainer(options.threads)
     log.info("training kernel: %s, %d threads", kernel.isa, kernel.threads)
     with _Bars() as bars:
+        for note in require_whole_folder(options.data, eye, options.ave, head=True,
+                                         threads=options.threads, report=bars):  # fmt: skip
+            log.info("%s", note)
         data = read_training_data(options.data, eye, options.ave, bars)
     log.info("%d frames, %.1f %% of the cells can hold the head", len(data.frames),
              100 * data.hull.mean())  # fmt: skip

@@ -155,9 +155,15 @@ def head_mask(footage: Footage, image_id: int) -> Bool[np.ndarray, "H W"]:
     parsing = read_rgb(path)
     if parsing.shape[:2] != (footage.height, footage.width):
         raise DataFolderError(f"{path} has shape {parsing.shape[:2]}; the frames are another size")
-    head: Bool[np.ndarray, "H W"] = (parsing == np.array(HEAD_RGB, np.uint8)).all(axis=2)
+    head = is_head(parsing)
     if not head.any():
         raise DataFolderError(f"{path} shows no head")
+    return head
+
+
+def is_head(parsing: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "H W"]:
+    """Pixels of a parsing picture that have the head's colour."""
+    head: Bool[np.ndarray, "H W"] = (parsing == np.array(HEAD_RGB, np.uint8)).all(axis=2)
     return head
 
 
