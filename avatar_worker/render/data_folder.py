@@ -86,12 +86,14 @@ class Footage:
 def read_split(
     folder: Path,
     split: Split,
-    eye: EyeMode,
+    eye: EyeMode | None,
     *,
     scale: float = 4.0,
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Footage:
     """Read cameras and tracks of one split; frames without `gt_imgs` picture do not exist.
+
+    Without an `eye` mode no expression track is needed, and the vectors are empty.
 
     Raises:
         DataFolderError: a file is absent or malformed.
@@ -121,7 +123,9 @@ def read_split(
         image_ids=image_ids,
         audio_ids=tuple(frame[1] for frame in frames),
         poses=poses,
-        eyes=read_eyes(folder, eye, image_ids),
+        eyes=np.zeros((len(frames), 0), np.float32)
+        if eye is None
+        else read_eyes(folder, eye, image_ids),
         intrinsics=intrinsics,
         width=width,
         height=height,

@@ -21,6 +21,7 @@ from avatar_worker.train.head import TrainedHead
 from avatar_worker.train.kernels import TrainerKernel
 from avatar_worker.train.kernels.cpu import Trained
 from avatar_worker.train.occupancy import TrainedOccupancy
+from avatar_worker.train.progress import Progress
 from avatar_worker.train.sampling import draw_rays
 from avatar_worker.train.schedule import (
     AMBIENT_STRIDE,
@@ -46,27 +47,22 @@ FADING: Final = (0.8, 0.95)
 """Of densities, for few and for many frames: rare states must not be forgotten."""
 
 LANES: Final = 16
-STATE_VERSION: Final = 1
+KIND: Final = "head"
+STATE_VERSION: Final = 2
 
 
 @dataclass(slots=True)
-class Progress:
-    """Where a run is.
+class HeadProgress(Progress):
+    """Where a head's run is.
 
     Attributes:
-        step: steps done.
-        seconds: time spent in steps.
         n_rays: rays of each frame in the next step.
         samples_per_ray: running mean of evaluated samples.
-        loss: running mean of the colour loss.
         opaque: running mean of the share of opaque rays.
     """
 
-    step: int = 0
-    seconds: float = 0.0
     n_rays: int = MIN_RAYS
     samples_per_ray: float = 16.0
-    loss: float = math.nan
     opaque: float = 0.0
 
 
@@ -87,7 +83,7 @@ class Trainer:
         )  # fmt: skip
         self.head: Final = TrainedHead(self.flavour, seed)
         self.occupancy: Final = TrainedOccupancy(data.hull, FADING[len(data.frames) >= MANY_FRAMES])
-        self.progress = Progress()
+        self.progress: HeadProgress = HeadProgress()
         self._kernel = kernel
         self._random = torch.Generator().manual_seed(seed + 1)
         self._grad_tables = torch.zeros_like(self.head.tables)
@@ -126,13 +122,15 @@ class Trainer:
         weight = 1.0 / min(at.step + 1, 100)
         per_ray = counts.evaluated / len(rays.pixel)
         at.samples_per_ray += weight * (per_ray - at.samples_per_ray)
-        at.loss = counts.color_loss if at.step == 0 else at.loss + weight * (
-            counts.color_loss - at.loss
-        )  # fmt: skip
         at.opaque += weight * (counts.opaque - at.opaque)
+        at.note_loss(counts.color_loss)
         at.step += 1
         if at.step % REFRESH_STEPS == 0:
             at.n_rays = rays_per_frame(at.n_rays, at.samples_per_ray)
+
+    def shown(self) -> dict[str, str]:
+        """What the progress bar says."""
+        return {"loss": f"{self.progress.loss:.4f}", "opaque": f"{self.progress.opaque:.0%}"}
 
     def checkpoint(self) -> dict[str, Any]:
         """The run so far as the original stores a head; see `checkpoints.write_head`."""
@@ -159,6 +157,7 @@ class Trainer:
         """Everything that a resumed run needs, as plain tensors and values."""
         return {
             "version": STATE_VERSION,
+            "kind": KIND,
             "progress": asdict(self.progress),
             "tables": self.head.tables,
             "squares": self._squares,
@@ -183,7 +182,7 @@ class Trainer:
             raise TrainingError(
                 "the workspace was trained on other data; choose another one or --restart"
             )
-        self.progress = Progress(**state["progress"])
+        self.progress = HeadProgress(**state["progress"])
         self.head.tables.copy_(state["tables"])
         self._squares.copy_(state["squares"])
         self.head.code.copy_(state["code"])
