@@ -29,6 +29,7 @@ from avatar_worker.train.run import Limits, Run
 from avatar_worker.train.scores import HeldOut, HeldOutTorso
 from avatar_worker.train.torso import TorsoTrainer, read_torso_data
 from avatar_worker.train.trainer import Trainer
+from avatar_worker.train.warm_start import read_source, take_over
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="train neck and shoulders for a trained head")  # fmt: skip
     parser.add_argument("--head-ckpt", type=Path, metavar="FILE|DIR",
                         help="with --torso: the head's checkpoint or workspace")  # fmt: skip
+    parser.add_argument("--from", type=Path, metavar="FILE|DIR", dest="begin_from",
+                        help="begin with a checkpoint, a workspace or a bundle")  # fmt: skip
     parser.add_argument("--restart", action="store_true", help="forget what the workspace holds")
     parser.add_argument("--patience", type=int, metavar="N",
                         help="end after N scorings without a better one")  # fmt: skip
@@ -90,10 +93,14 @@ def train(options: argparse.Namespace) -> None:
             log.info("%s", note)
     prepare = _prepare_torso if options.torso else _prepare_head
     trainer, scorer = prepare(options, state, eye)
+    if options.begin_from is not None and state is None:
+        log.info("--from: %s", take_over(trainer.tensors(), read_source(options.begin_from)))
     if options.restart:
         forget(options.workspace)
     if state is not None:
         trainer.restore(state)
+        if options.begin_from is not None:
+            log.info("--from is for a new run; this one goes on")
         log.info("going on after %d steps", trainer.progress.step)
     minutes = 60.0 if options.minutes is None else options.minutes
     limits = Limits(options.steps, 60.0 * minutes, options.patience, options.save_every)

@@ -50,6 +50,7 @@ FADING: Final = 0.95
 ANCHORS: Final = ((0.01, 0.01, 0.1, 1.0), (-0.1, -0.1, 0.1, 1.0), (0.1, -0.1, 0.1, 1.0))
 N_CODES: Final = 20_000
 N_CODE: Final = 8
+CODE: Final = "individual_codes_torso"
 TABLE: Final = "torso_encoder.embeddings"
 KIND: Final = "torso"
 STATE_VERSION: Final = 1
@@ -176,6 +177,10 @@ class TorsoTrainer:
         state = self._torso_state()
         return TorsoWeights.from_state(state, float(self._density.mean()))
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What a warm start overwrites, under the names of a checkpoint."""
+        return {key: tensor for key, tensor in self._weights.items() if key != CODE}
+
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as plain tensors and values."""
         return {
@@ -215,7 +220,7 @@ class TorsoTrainer:
         return TorsoField(
             TorsoWeights(
                 anchors=w["anchor_points"],
-                code=w["individual_codes_torso"],
+                code=w[CODE],
                 table=w[TABLE],
                 deform=tuple(w[f"torso_deform_net.net.{i}.weight"] for i in range(3)),
                 paint=tuple(w[f"torso_net.net.{i}.weight"] for i in range(3)),
@@ -259,8 +264,8 @@ class TorsoTrainer:
     def _torso_state(self) -> dict[str, Tensor]:
         """The torso's tensors under the names and in the shapes of a checkpoint."""
         state = {key: tensor.detach().cpu().clone() for key, tensor in self._weights.items()}
-        code = state["individual_codes_torso"]
-        state["individual_codes_torso"] = code.expand(N_CODES, -1).contiguous()
+        code = state[CODE]
+        state[CODE] = code.expand(N_CODES, -1).contiguous()
         state["density_grid_torso"] = self._density.cpu().reshape(-1).clone()
         state["torso_encoder.offsets"] = torch.tensor(
             level_offsets(torso_levels()), dtype=torch.int32
@@ -289,12 +294,12 @@ def first_weights(seed: int) -> dict[str, Tensor]:
         elif key.endswith(".weight"):
             bound = 1.0 / math.sqrt(shape[1])
             weights[key] = (torch.rand(shape, generator=random) * 2 - 1) * bound
-    weights["individual_codes_torso"] = torch.randn(N_CODE, generator=random) * 0.1
+    weights[CODE] = torch.randn(N_CODE, generator=random) * 0.1
     return weights
 
 
 def _is_torso(key: str) -> bool:
-    return key in torso_shapes() or key == "individual_codes_torso"
+    return key in torso_shapes() or key == CODE
 
 
 def _fingerprint(footage: Footage, targets: list[Tensor]) -> str:

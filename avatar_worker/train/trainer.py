@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from avatar_worker.render.checkpoint_layout import Flavour
+from avatar_worker.render.checkpoint_layout import PLANES, Flavour
 from avatar_worker.train.dataset import TrainingData
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
@@ -152,6 +152,12 @@ class Trainer:
             "mean_density_torso": 0.0,
             "model": state,
         }  # fmt: skip
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a warm start overwrites, under the names of a checkpoint."""
+        planes = self.head.tables.view(len(PLANES), -1, 1)
+        tables = {f"{name}.embeddings": planes[k] for k, name in enumerate(PLANES)}
+        return tables | self.head.weights
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as plain tensors and values."""
