@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from avatar_worker.audio.sound import read_sound
 from avatar_worker.commands.refusal import UsageError, run_refusing
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.render.checkpoint_layout import EyeMode
@@ -27,6 +28,7 @@ from avatar_worker.train.folder_check import require_whole_folder
 from avatar_worker.train.kernels import load_trainer
 from avatar_worker.train.run import Limits, Run
 from avatar_worker.train.scores import HeldOut, HeldOutTorso
+from avatar_worker.train.sync_score import mouth_activity
 from avatar_worker.train.torso import TorsoTrainer, read_torso_data
 from avatar_worker.train.trainer import Trainer
 from avatar_worker.train.warm_start import read_source, take_over
@@ -163,8 +165,11 @@ def _held_out(options: argparse.Namespace, eye: EyeMode) -> HeldOut | None:
         log.info("no scores: %s", error)
         return None
     encoder = open_encoder(options.data, options.ave)
+    log.info("no distance of landmarks: no tool that finds them is installed")
+    activity = mouth_activity(read_sound(options.data / "aud.wav").mono())
     with _Bars() as bars:
-        return HeldOut(footage, audio_windows(footage, encoder, bars), options.threads)
+        windows = audio_windows(footage, encoder, bars)
+    return HeldOut(footage, windows, activity, options.threads)
 
 
 class _Bars:

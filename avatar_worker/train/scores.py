@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from avatar_worker.audio.pooling import AudioNetworks
@@ -20,9 +20,11 @@ from avatar_worker.render.scene import Scene
 from avatar_worker.render.torso import TorsoField, TorsoWeights
 from avatar_worker.render.twin import TorchPainter
 from avatar_worker.train.footage import Rectangle, face_rectangles, read_landmarks
+from avatar_worker.train.sync_score import MIN_FRAMES, SyncScore, lip_opening, sync_score
 from avatar_worker.train.torso import TorsoData
 
 MAX_FRAMES: Final = 5
+SYNC_FRAMES: Final = 250
 PREVIEW_FRAMES: Final = 2
 MOUTH_POINTS: Final = slice(48, 68)
 
@@ -62,6 +64,7 @@ class HeldOut:
     Args:
         footage: the split.
         windows: audio features that each of its frames sees. [n, 8, 512]
+        activity: of the footage's sound, see `sync_score.mouth_activity`.
         threads: to draw with.
         finder: finds landmarks; None leaves the distance of landmarks out.
     """
@@ -70,12 +73,15 @@ class HeldOut:
         self,
         footage: Footage,
         windows: Float[Tensor, "n 8 512"],
+        activity: Float[np.ndarray, "m"],
         threads: int,
         finder: LandmarkFinder | None = None,
     ) -> None:
+        self._footage = footage
         self._chosen = _spread(len(footage.image_ids))
         self._scenes = FootageScenes(footage, portrait=False)
-        self._windows = windows[self._chosen]
+        self._windows = windows
+        self._activity = activity
         self._threads = threads
         self._finder = finder
         self._kernel = load_kernel()
@@ -93,10 +99,8 @@ class HeldOut:
         packed = self._kernel.pack(head) if self._kernel else None
         found: dict[str, list[float]] = {}
         pictures = []
-        for index, window, (target, rectangles) in zip(
-            self._chosen, self._windows, self._truth, strict=True
-        ):
-            enc_a = networks.pool([networks.step(feature) for feature in window]).numpy()
+        for index, (target, rectangles) in zip(self._chosen, self._truth, strict=True):
+            enc_a = self._spoken(networks, index)
             drawn, used = self._draw(packed, head, self._scenes.scene(index), enc_a)
             for name, value in compare(drawn, target, rectangles).items():
                 found.setdefault(name, []).append(value)
@@ -107,8 +111,34 @@ class HeldOut:
                 found.setdefault("lmd_px", []).append(distance)
             pictures.append(np.concatenate((drawn, target), axis=1))
         values = {name: float(np.mean(numbers)) for name, numbers in found.items()}
+        if packed is not None and (sync := self._sync(packed, networks)) is not None:
+            values |= {"sync_ms": sync.best_ms, "sync_margin": sync.margin}
         rank_db = (values["face_db"] + values["mouth_db"]) / 2
         return Scores(values, rank_db, _stacked(pictures))
+
+    def _spoken(self, networks: AudioNetworks, index: int) -> Float[np.ndarray, "32"]:
+        """What is said in a frame of the split."""
+        vector = networks.pool([networks.step(feature) for feature in self._windows[index]])
+        return np.ascontiguousarray(vector.numpy())
+
+    def _sync(self, packed: PackedHead, networks: AudioNetworks) -> SyncScore | None:
+        """The mouth alone, at the pose of the middle frame, with everything that is said."""
+        n = min(len(self._footage.image_ids), SYNC_FRAMES)
+        if n < MIN_FRAMES:
+            return None
+        middle = len(self._chosen) // 2
+        scene, mouth = self._scenes.scene(self._chosen[middle]), self._truth[middle][1]["mouth"]
+        pixels = order_pixels(*scene.background.shape[:2])
+        row, column = np.divmod(pixels, scene.background.shape[1])
+        inside = (row >= mouth.top) & (row < mouth.bottom) & (column >= mouth.left)
+        pixels = np.ascontiguousarray(pixels[inside & (column < mouth.right)])
+        pictures = [
+            _cut(self._paint(packed, scene, self._spoken(networks, i), pixels)[0], mouth).copy()
+            for i in range(n)
+        ]
+        numbers = self._footage.audio_ids[:n]
+        opening = lip_opening(np.stack(pictures), self._activity, numbers)
+        return sync_score(opening, self._activity, numbers)
 
     def _landmark_distance(self, drawn: Picture, target: Picture) -> float | None:
         if self._finder is None:
@@ -120,17 +150,22 @@ class HeldOut:
         self, packed: PackedHead | None, head: HeadWeights, scene: Scene,
         enc_a: Float[np.ndarray, "32"],
     ) -> tuple[Picture, int]:  # fmt: skip
-        enc_a = np.ascontiguousarray(enc_a)
         if packed is None:
             renderer = Renderer(TorchPainter(head), None, portrait=False)
             with torch.inference_mode():
                 return renderer.render(FrameRequest(enc_a, scene=scene)), 0
+        return self._paint(packed, scene, enc_a, order_pixels(*scene.background.shape[:2]))
+
+    def _paint(
+        self, packed: PackedHead, scene: Scene, enc_a: Float[np.ndarray, "32"],
+        pixels: Int[np.ndarray, "n"],
+    ) -> tuple[Picture, int]:  # fmt: skip
+        """Some pixels of a picture, and how many samples they took."""
         height, width = scene.background.shape[:2]
         out = np.empty_like(scene.background)
         counts = packed.paint(
             Camera(scene.pose, scene.intrinsics, height, width), enc_a, scene.eye,
-            background=scene.background, out=out, pixels=order_pixels(height, width),
-            threads=self._threads,
+            background=scene.background, out=out, pixels=pixels, threads=self._threads,
         )  # fmt: skip
         return out, counts.used
 
@@ -220,6 +255,10 @@ def _spoken(name: str, value: float) -> str:
         return f"{what} {value:.2f} dB"
     if unit == "sharpness":
         return f"{what} {value:.0%} sharp"
+    if name == "sync_ms":
+        return f"mouth {value:+.0f} ms to the sound"
+    if name == "sync_margin":
+        return f"by a margin of {value:.2f}"
     if unit == "samples":
         return f"{value / 1000:.0f} k samples a picture"
     return f"{what} {value:.2f} {unit}"
