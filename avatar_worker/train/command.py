@@ -25,7 +25,7 @@ from avatar_worker.train.checkpoints import forget, read_state, sweep
 from avatar_worker.train.dataset import audio_windows, open_encoder, read_training_data
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.folder_check import require_whole_folder
-from avatar_worker.train.kernels import load_trainer
+from avatar_worker.train.kernels import StepKernel, TwinKernel, load_trainer
 from avatar_worker.train.run import Limits, Run
 from avatar_worker.train.scores import HeldOut, HeldOutTorso
 from avatar_worker.train.sync_score import mouth_activity
@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="end after N scorings without a better one")  # fmt: skip
     parser.add_argument("--save-every", type=float, default=120.0, metavar="SECONDS",
                         help="store and score the run so often")  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -119,6 +120,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--threads must be 1 or more and --save-every more than 0")
     if options.patience is not None and options.patience < 1:
         raise UsageError("--patience must be 1 or more")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch finds no GPU here")
     if options.head_ckpt is not None and not options.torso:
         raise UsageError("--head-ckpt belongs to --torso")
 
@@ -126,13 +129,25 @@ def _check(options: argparse.Namespace) -> None:
 def _prepare_head(
     options: argparse.Namespace, state: dict[str, Any] | None, eye: EyeMode
 ) -> tuple[Trainer, HeldOut | None]:
-    kernel = load_trainer(options.threads)
-    log.info("training kernel: %s, %d threads", kernel.isa, kernel.threads)
+    kernel = _kernel(options)
+    log.info("training kernel: %s", kernel.name)
     with _Bars() as bars:
         data = read_training_data(options.data, eye, options.ave, bars)
     log.info("%d frames, %.1f %% of the cells can hold the head", len(data.frames),
              100 * data.hull.mean())  # fmt: skip
     return Trainer(data, kernel, options.seed), _held_out(options, eye)
+
+
+def _kernel(options: argparse.Namespace) -> StepKernel:
+    """The compiled step on the CPU; its twin on a GPU, and where nothing can be compiled."""
+    if options.device != "cpu":
+        return TwinKernel(options.device)
+    try:
+        return load_trainer(options.threads)
+    except TrainingError as error:
+        log.warning("%s: training goes on in PyTorch, many times slower", error)
+        torch.set_num_threads(options.threads)
+        return TwinKernel("cpu")
 
 
 def _prepare_torso(
@@ -154,7 +169,7 @@ def _prepare_torso(
             log.info("no scores: %s", error)
             scorer = None
     log.info("%d frames", len(data.targets))
-    return TorsoTrainer(data, head, options.seed), scorer
+    return TorsoTrainer(data, head, options.seed, options.device), scorer
 
 
 def _held_out(options: argparse.Namespace, eye: EyeMode) -> HeldOut | None:

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
 
 
 @dataclass(slots=True)
@@ -36,3 +39,14 @@ class Progress:
             return True
         self.n_worse += 1
         return False
+
+
+def on_cpu(state: Any) -> Any:
+    """A state with its tensors on the CPU, so that it can be resumed on any device."""
+    if isinstance(state, Tensor):
+        return state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [on_cpu(value) for value in state]
+    return state

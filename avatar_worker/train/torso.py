@@ -34,7 +34,7 @@ from avatar_worker.render.torso import (
 )
 from avatar_worker.train.dataset import Report
 from avatar_worker.train.errors import TrainingError
-from avatar_worker.train.progress import Progress
+from avatar_worker.train.progress import Progress, on_cpu
 from avatar_worker.train.schedule import (
     FRAMES_PER_STEP,
     RATE_DECAY,
@@ -183,6 +183,10 @@ class TorsoTrainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as plain tensors and values."""
+        state: dict[str, Any] = on_cpu(self._state())
+        return state
+
+    def _state(self) -> dict[str, Any]:
         return {
             "version": STATE_VERSION,
             "kind": KIND,

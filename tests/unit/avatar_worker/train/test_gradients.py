@@ -13,8 +13,14 @@ from avatar_worker.render.occupancy import pack_cells
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
-from avatar_worker.train.kernels import Rays, StepCounts, TrainerKernel, load_trainer
-from avatar_worker.train.kernels.cpu import Trained
+from avatar_worker.train.kernels import (
+    Rays,
+    StepCounts,
+    StepKernel,
+    Trained,
+    TwinKernel,
+    load_trainer,
+)
 from tests.unit.avatar_worker.train.twin import head_weights, twin_step
 
 pytestmark = pytest.mark.unit
@@ -26,8 +32,10 @@ CAP = 9
 ENTROPY, DISTORTION = 0.02, 0.3
 
 
-@pytest.fixture(scope="module", params=["avx512", "avx2"])
-def kernel(request: pytest.FixtureRequest) -> TrainerKernel:
+@pytest.fixture(scope="module", params=["avx512", "avx2", "twin"])
+def kernel(request: pytest.FixtureRequest) -> StepKernel:
+    if request.param == "twin":
+        return TwinKernel("cpu")
     if request.param not in {isa.name for isa in available_isas()}:
         pytest.skip(f"this processor has no {request.param}")
     try:
@@ -92,7 +100,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize(("eye", "n_eye"), [("upper", 7), ("au45", 1)])
-def test_losses_and_gradients_equal_autograd(kernel: TrainerKernel, eye: str, n_eye: int):
+def test_losses_and_gradients_equal_autograd(kernel: StepKernel, eye: str, n_eye: int):
     head, cells = seen_head(eye, n_eye), ball()
     rays = some_rays((150, 90))
     random = torch.Generator().manual_seed(3)
@@ -140,7 +148,58 @@ def test_losses_and_gradients_equal_autograd(kernel: TrainerKernel, eye: str, n_
     assert float(grad_tables.norm() / tables.grad.norm()) == pytest.approx(1, abs=1e-3)
 
 
-def test_samples_of_little_weight_are_left_out(kernel: TrainerKernel):
+def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
+    """A loss of neighbouring colours, given as its gradient, against autograd through it all."""
+    head, cells, rays = seen_head(), ball(), some_rays((120, 70))
+    random = torch.Generator().manual_seed(4)
+    windows, eyes = torch.rand(2, 8, 512, generator=random) * 3, torch.rand(2, 7, generator=random)
+
+    def edges(colors: torch.Tensor) -> torch.Tensor:
+        return (colors.diff(dim=0) ** 2).mean() * 3
+
+    tables = head.tables.clone().requires_grad_()
+    weights = head_weights(head, tables, torch.from_numpy(pack_cells(cells)), torch.tensor(AABB))
+    twin = twin_step(
+        weights, rays, poses(), INTRINSICS, SIZE, head.audio_vectors(windows), eyes, CAP
+    )
+    (twin.color_loss + ENTROPY * twin.entropy + edges(twin.colors)).backward()
+    expected = {name: w.grad.clone() for name, w in head.weights.items() if w.grad is not None}
+    for tensor in (*head.weights.values(), head.code):
+        tensor.grad = None
+
+    merged = head.merged(windows, eyes)
+    plain = merged.plain()
+    view: dict[str, Any] = {
+        "merged": plain, "tables": head.tables, "occupancy": dense_bits(cells), "poses": poses(),
+        "intrinsics": INTRINSICS, "size": (SIZE, SIZE), "aabb": AABB, "cap": CAP,
+    }  # fmt: skip
+    colors = kernel.colors(rays, **view)
+    torch.testing.assert_close(colors, twin.colors.detach(), rtol=1e-4, atol=1e-5)
+    leaf = colors.clone().requires_grad_()
+    (further,) = torch.autograd.grad(edges(leaf), leaf)
+    grads, grad_tables = plain.zeros(), torch.zeros_like(head.tables)
+    drawn = torch.empty_like(colors)
+    kernel.step(
+        rays, grad_merged=grads, grad_tables=grad_tables, entropy=ENTROPY, distortion=0.0,
+        keep=-1.0, further=further, drawn=drawn, **view,
+    )  # fmt: skip
+    assert torch.equal(drawn, colors)
+    torch.autograd.backward(list(merged), list(grads))
+    assert tables.grad is not None
+    assert cosine(grad_tables, tables.grad) > 0.99999
+    assert float(grad_tables.norm() / tables.grad.norm()) == pytest.approx(1, abs=1e-3)
+    for name, gradient in expected.items():
+        found = head.weights[name].grad
+        assert found is not None
+        assert cosine(found, gradient) > 0.99999, name
+    with pytest.raises(ValueError, match="further"):
+        kernel.step(
+            rays, grad_merged=grads, grad_tables=grad_tables, entropy=0.0, distortion=0.0,
+            further=further[:5], **view,
+        )  # fmt: skip
+
+
+def test_samples_of_little_weight_are_left_out(kernel: StepKernel):
     head = seen_head()
     merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
 
@@ -159,7 +218,7 @@ def test_samples_of_little_weight_are_left_out(kernel: TrainerKernel):
     assert set(trained.ray[trained.is_kept].tolist()) <= set(range(300))
 
 
-def test_a_step_gives_the_same_bits_twice(kernel: TrainerKernel):
+def test_a_step_gives_the_same_bits_twice(kernel: StepKernel):
     head = seen_head()
     merged = head.merged(torch.ones(2, 8, 512), torch.ones(2, 7)).plain()
     results = []
@@ -176,7 +235,7 @@ def test_a_step_gives_the_same_bits_twice(kernel: TrainerKernel):
     assert torch.equal(results[0], results[2])
 
 
-def test_density_and_features_equal_the_twin(kernel: TrainerKernel):
+def test_density_and_features_equal_the_twin(kernel: StepKernel):
     head = seen_head()
     windows, eyes = torch.ones(1, 8, 512), torch.full((1, 7), 0.4)
     weights = head_weights(
@@ -198,7 +257,7 @@ def test_density_and_features_equal_the_twin(kernel: TrainerKernel):
     assert float(grad_tables.sum()) == pytest.approx(36 * 128, rel=1e-4)
 
 
-def test_adam_equals_torch(kernel: TrainerKernel):
+def test_adam_equals_torch(kernel: StepKernel):
     start = torch.linspace(-1, 1, 1000)
     values, squares = start.clone(), torch.zeros(1000)
     parameter = start.clone().requires_grad_()
@@ -214,7 +273,7 @@ def test_adam_equals_torch(kernel: TrainerKernel):
     torch.testing.assert_close(values, parameter.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_wrong_arrays_are_named(kernel: TrainerKernel):
+def test_wrong_arrays_are_named(kernel: StepKernel):
     head = seen_head()
     merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
     good: dict[str, Any] = {
