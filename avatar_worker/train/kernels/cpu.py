@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avatar_worker.render.encodings import level_offsets, plane_levels
 from avatar_worker.render.kernels.build import KernelBuildError, build
-from avatar_worker.render.kernels.isa import available_isas
+from avatar_worker.render.kernels.isa import Isa, isa_named, processor_flags
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.kernels.interface import (
@@ -29,8 +29,15 @@ N_LEVELS: Final = 12
 NOTHING: Final = 2.0
 """No sample weighs so much: with this for `keep` a step trains none."""
 
-ISAS: Final = ("avx512", "avx2")
-"""Training is in float32; the matrix unit's precision is for drawing."""
+PAIRS: Final = Isa(
+    "avx512bf16",
+    isa_named("avx512").cpu_flags | {"avx512_bf16"},
+    ("-march=cooperlake", "-DAVATAR_TRAIN_PAIRS"),
+)
+"""Products in bfloat16 with float32 sums; everything else in float32."""
+
+ISAS: Final = (PAIRS, isa_named("avx512"), isa_named("avx2"))
+"""What a step is compiled for, fastest first."""
 
 
 class _Levels(ctypes.Structure):
@@ -260,14 +267,19 @@ class TrainerKernel:
 
 
 def load_trainer(threads: int, isa: str | None = None) -> TrainerKernel:
-    """The training kernel of this processor, compiled if need be.
+    """The fastest training kernel of this processor, compiled if need be.
+
+    Args:
+        threads: see `TrainerKernel`.
+        isa: name of one of `ISAS` to insist on it.
 
     Raises:
         TrainingError: there is no compiler, or no vector unit that it is written for.
     """
     refusals = []
-    for candidate in available_isas():
-        if candidate.name not in ISAS or (isa is not None and candidate.name != isa):
+    flags = processor_flags()
+    for candidate in ISAS:
+        if not candidate.cpu_flags <= flags or isa not in (None, candidate.name):
             continue
         try:
             library = ctypes.CDLL(str(build(candidate, SOURCE)))

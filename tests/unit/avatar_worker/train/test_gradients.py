@@ -1,6 +1,6 @@
 """The compiled step against autograd through the checkpoint's own formulas."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ import torch
 
 from avatar_worker.render.checkpoint_layout import Flavour
 from avatar_worker.render.field import HeadField
-from avatar_worker.render.kernels.isa import available_isas
 from avatar_worker.render.occupancy import pack_cells
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.errors import TrainingError
@@ -32,12 +31,10 @@ CAP = 9
 ENTROPY, DISTORTION = 0.02, 0.3
 
 
-@pytest.fixture(scope="module", params=["avx512", "avx2", "twin"])
+@pytest.fixture(scope="module", params=["avx512bf16", "avx512", "avx2", "twin"])
 def kernel(request: pytest.FixtureRequest) -> StepKernel:
     if request.param == "twin":
         return TwinKernel("cpu")
-    if request.param not in {isa.name for isa in available_isas()}:
-        pytest.skip(f"this processor has no {request.param}")
     try:
         return load_trainer(threads=2, isa=request.param)
     except TrainingError as error:
@@ -95,6 +92,38 @@ def some_rays(counts: tuple[int, ...]) -> Rays:
     )
 
 
+class Near(NamedTuple):
+    """How much a kernel may differ from autograd.
+
+    Attributes:
+        loss: relative, of losses.
+        each: cosine of every tensor's gradient, at least.
+        whole: cosine and length of the gradient of all tensors together.
+    """
+
+    loss: float
+    each: float
+    whole: float
+
+
+def near(kernel: StepKernel) -> Near:
+    # Factors of eight bits; what depends on differences between features suffers most.
+    return Near(1e-2, 0.95, 0.02) if "bf16" in kernel.name else Near(1e-4, 0.99999, 1e-3)
+
+
+def assert_alike(
+    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], allowed: Near
+) -> None:
+    """Gradients of the same tensors in the same directions, and of the same length in all."""
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert gradient.norm() > 0, name
+        assert cosine(found[name], gradient) > allowed.each, name
+    whole = [torch.cat([g.reshape(-1) for g in of.values()]) for of in (found, expected)]
+    assert cosine(*whole) > 1 - allowed.whole
+    assert float(whole[0].norm() / whole[1].norm()) == pytest.approx(1, abs=allowed.whole)
+
+
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a * b).sum() / (a.norm() * b.norm()))
 
@@ -131,21 +160,17 @@ def test_losses_and_gradients_equal_autograd(kernel: StepKernel, eye: str, n_eye
     )  # fmt: skip
     torch.autograd.backward(list(merged), list(grads))
 
-    assert counts.color_loss == pytest.approx(twin.color_loss.item(), rel=1e-5)
-    assert counts.entropy == pytest.approx(twin.entropy.item(), rel=1e-4)
-    assert counts.distortion == pytest.approx(twin.distortion.item(), rel=1e-4)
+    allowed = near(kernel)
+    assert counts.color_loss == pytest.approx(twin.color_loss.item(), rel=allowed.loss / 10)
+    assert counts.entropy == pytest.approx(twin.entropy.item(), rel=3 * allowed.loss)
+    assert counts.distortion == pytest.approx(twin.distortion.item(), rel=3 * allowed.loss)
     assert counts.trained == counts.used == int(trained.is_kept.sum())
     found = {name: w.grad for name, w in head.weights.items() if w.grad is not None}
     assert head.code.grad is not None
     assert tables.grad is not None
     found["code"] = head.code.grad
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        assert gradient.norm() > 0, name
-        assert cosine(found[name], gradient) > 0.99999, name
-        assert float(found[name].norm() / gradient.norm()) == pytest.approx(1, abs=1e-3), name
-    assert cosine(grad_tables, tables.grad) > 0.99999
-    assert float(grad_tables.norm() / tables.grad.norm()) == pytest.approx(1, abs=1e-3)
+    assert_alike(found, expected, allowed)
+    assert_alike({"tables": grad_tables}, {"tables": tables.grad}, allowed)
 
 
 def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
@@ -174,7 +199,8 @@ def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
         "intrinsics": INTRINSICS, "size": (SIZE, SIZE), "aabb": AABB, "cap": CAP,
     }  # fmt: skip
     colors = kernel.colors(rays, **view)
-    torch.testing.assert_close(colors, twin.colors.detach(), rtol=1e-4, atol=1e-5)
+    allowed = near(kernel)
+    torch.testing.assert_close(colors, twin.colors.detach(), rtol=allowed.loss, atol=allowed.loss)
     leaf = colors.clone().requires_grad_()
     (further,) = torch.autograd.grad(edges(leaf), leaf)
     grads, grad_tables = plain.zeros(), torch.zeros_like(head.tables)
@@ -186,12 +212,9 @@ def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
     assert torch.equal(drawn, colors)
     torch.autograd.backward(list(merged), list(grads))
     assert tables.grad is not None
-    assert cosine(grad_tables, tables.grad) > 0.99999
-    assert float(grad_tables.norm() / tables.grad.norm()) == pytest.approx(1, abs=1e-3)
-    for name, gradient in expected.items():
-        found = head.weights[name].grad
-        assert found is not None
-        assert cosine(found, gradient) > 0.99999, name
+    found = {name: w.grad for name, w in head.weights.items() if w.grad is not None}
+    assert_alike(found, expected, allowed)
+    assert_alike({"tables": grad_tables}, {"tables": tables.grad}, allowed)
     with pytest.raises(ValueError, match="further"):
         kernel.step(
             rays, grad_merged=grads, grad_tables=grad_tables, entropy=0.0, distortion=0.0,
@@ -246,7 +269,8 @@ def test_density_and_features_equal_the_twin(kernel: StepKernel):
         audio = head.audio_vectors(windows)[0]
         twin = HeadField(weights, torch.device("cpu"))(points, points, audio, eyes[0])
         found = kernel.density(points.T, head.merged(windows, eyes).plain(), head.tables)
-    torch.testing.assert_close(found, twin.sigma.log(), rtol=1e-4, atol=1e-4)
+    allowed = near(kernel).loss
+    torch.testing.assert_close(found, twin.sigma.log(), rtol=allowed, atol=3 * allowed)
     columns = points.T.contiguous()
     torch.testing.assert_close(
         kernel.features(columns, head.tables), twin.features.T, rtol=1e-4, atol=1e-4
