@@ -17,6 +17,7 @@ SCRIPTS = (
     ("A picture of the shipped character", ["tests.bench.demo_character"]),
     ("A head on a GPU", ["tests.bench.gpu_head"]),
     ("The fused training step against PyTorch", ["tests.bench.head_trainer"]),
+    ("The drawn mouth against the sound", ["tests.bench.sync_score"]),
     ("Sound against picture at a viewer", ["tests.bench.live_sync"]),
     ("Sound against picture when a microphone is repeated", ["tests.bench.echo_sync"]),
     ("At rest: silence, room noise, transitions", ["tests.bench.idle_motion"]),

@@ -153,26 +153,26 @@ def test_lines_of_steps_that_were_lost_are_dropped(tmp_path: Path):
     assert [line["step"] for line in read_scores(tmp_path)] == [3, 6, 7]
 
 
+@pytest.mark.timeout(400)  # three processes that load PyTorch, on a machine that may be busy
 def test_a_command_that_is_killed_at_any_step_ends_where_an_uninterrupted_one_does(tmp_path: Path):
     """SIGKILL while it steps or stores; called again it goes on from what it stored last."""
 
-    def command(workspace: Path) -> list[str]:
+    def command(workspace: Path, *more: str) -> list[str]:
         return [
             sys.executable, "-m", "avatar_worker", "train", "--data", str(mini.DATA),
-            "--ave", str(mini.ENCODER), "--workspace", str(workspace), "--steps", "24",
-            "--threads", "1", "--save-every", "0.2",
+            "--ave", str(mini.ENCODER), "--workspace", str(workspace), "--steps", "12",
+            "--threads", "1", *more,
         ]  # fmt: skip
 
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = subprocess.run(command(whole), env=environment, capture_output=True, check=False)
-    if first.returncode == 2 and b"training needs its compiled kernel" in first.stderr:
-        pytest.skip("no training kernel")
     assert first.returncode == 0, first.stderr
-    process = subprocess.Popen(command(killed), env=environment, stderr=subprocess.PIPE)
+    after_each_step = command(killed, "--save-every", "0.0001")
+    process = subprocess.Popen(after_each_step, env=environment, stderr=subprocess.PIPE)
     assert process.stderr is not None
     for line in process.stderr:
-        if b"steps: ngp_ep" in line:  # something is stored: kill it in the middle of what follows
+        if line.startswith(b"3 steps: "):  # stored: it is killed in the middle of what follows
             process.kill()
             break
     process.stderr.read()
@@ -180,7 +180,7 @@ def test_a_command_that_is_killed_at_any_step_ends_where_an_uninterrupted_one_do
     assert process.wait() == -signal.SIGKILL
     before = read_state(killed)
     assert before is not None
-    assert 0 < before["progress"]["step"] < 24
+    assert 3 <= before["progress"]["step"] < 12
     again = subprocess.run(command(killed), env=environment, capture_output=True, check=False)
     assert again.returncode == 0, again.stderr
     states = [read_state(folder) for folder in (whole, killed)]
