@@ -104,6 +104,7 @@ class Run:
         """
         at, limits = self._trainee.progress, self._limits
         saved_s, saved_step = at.seconds, -1
+        clock = _Clock(limits.done(at))
         total = limits.steps or round(limits.seconds)
         with (
             StopRequest() as stop,
@@ -120,7 +121,8 @@ class Run:
                 if at.seconds - saved_s >= limits.save_every_s and limits.done(at) < 1.0:
                     saved_s = at.seconds
                     try:
-                        bar.write(self.save(), file=sys.stderr)
+                        said = f"{self.save()}; {clock.left(limits.done(at))} left"
+                        bar.write(said, file=sys.stderr)
                         saved_step = at.step
                     except OSError as error:
                         log.warning("not stored, going on: %s", _reason(error))
@@ -199,6 +201,19 @@ class StopRequest:
         if self.is_asked:
             raise KeyboardInterrupt
         self.is_asked = True
+
+
+class _Clock:
+    """Tells how long a run will still take, from how far it has come since it was called."""
+
+    def __init__(self, done: float) -> None:
+        self._start_s, self._done = time.monotonic(), done
+
+    def left(self, done: float) -> str:
+        """Time left, for a bar that nobody sees when the output is a file."""
+        pace_s = (time.monotonic() - self._start_s) / max(done - self._done, 1e-9)
+        minutes = round(pace_s * (1.0 - done) / 60)
+        return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _reason(error: OSError) -> str:

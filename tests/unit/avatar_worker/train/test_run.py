@@ -95,6 +95,25 @@ def test_it_stops_when_scores_no_longer_rise_and_keeps_the_best(tmp_path: Path):
     assert [line["step"] for line in read_scores(tmp_path)] == [3, 6, 9, 12]
 
 
+def test_it_says_how_long_it_will_still_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    now_s = [0.0]
+    monkeypatch.setattr("avatar_worker.train.run.time.monotonic", lambda: now_s[0])
+    run = Counter()
+
+    class Slow(Judge):
+        def score(self, checkpoint: Mapping[str, Any]) -> Scores:
+            now_s[0] += 1800.0
+            return super().score(checkpoint)
+
+    Run(run, tmp_path, Limits(steps=8, save_every_s=2), Slow(1.0, 1.0, 1.0, 1.0)).go()
+    said = capsys.readouterr().err
+    assert [line.rpartition("; ")[2] for line in said.splitlines() if "; " in line] == [
+        "1 h 30 min left", "1 h 0 min left", "30 min left",
+    ]  # fmt: skip
+
+
 def test_ctrl_c_ends_the_run_after_its_step(tmp_path: Path):
     run = Counter(stop_at=5)
     with pytest.raises(KeyboardInterrupt):
