@@ -26,7 +26,7 @@ AMBIENT_STRIDE: Final = 16
 LIPS_FROM: Final = 0.6
 """Share of the run after which every second step looks at the lips, as in the original."""
 
-LIPS_WEIGHT: Final = 0.05
+LIPS_WEIGHT: Final = 0.03
 LIPS_SIDE_PX: Final = 64
 LIPS_FRAMES: Final = 2
 

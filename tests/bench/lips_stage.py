@@ -1,6 +1,6 @@
 """What looking at patches of the lips does in the last part of a run, on fifty drawn frames.
 
-    python -m tests.bench.lips_stage --clip DIR [--steps 3000] [--weight 0.05]
+    python -m tests.bench.lips_stage --clip DIR [--steps 3000] [--weight 0.03]
 
 Two runs share their first 60 %; the rest is done once with lip steps and once without, in the same
 number of steps. Printed are the five held-out frames' errors and sharpness.
