@@ -9,8 +9,8 @@ steps the patch's structure is compared with the footage's at three scales:
     loss = weight · Σ_scales (s + g)
 
 Source: the contrast-structure part of MS-SSIM, Wang, Simoncelli & Bovik 2003, eq. 2 and 3, on
-brightness. The original uses LPIPS there, whose weights come from networks that this project does
-not ship; this term needs none.
+brightness. The original uses LPIPS there, whose networks are downloads that this project neither
+ships nor makes; this term needs none.
 """
 
 from collections.abc import Sequence
