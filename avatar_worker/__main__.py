@@ -11,7 +11,7 @@ COMMANDS: Final = {
     "run": ("avatar_worker.worker", "serve sessions"),
     "render": ("avatar_worker.commands.render", "draw a sound file to a video or an array"),
     "import": ("avatar_worker.commands.import_character", "make a character bundle"),
-    "train": ("avatar_worker.train.command", "train a head from a data folder"),
+    "train": ("avatar_worker.train.command", "train a head or a torso from a data folder"),
     "prepare": ("avatar_worker.prepare.command", "make a data folder from footage"),
     "bench": ("avatar_worker.commands.bench", "measure this machine"),
 }

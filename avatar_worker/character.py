@@ -55,6 +55,7 @@ __all__ = [
     "BundleUnreadableError",
     "Character",
     "UnsafeBundleError",
+    "bundle_head_state",
     "load_bundle",
 ]
 
@@ -190,6 +191,26 @@ def load_bundle(
         raise type(error)(f"bundle {path}: {error}") from None
     except (RenderError, AudioError) as error:
         raise BundleContentError(f"bundle {path}: {error}") from None
+
+
+def bundle_head_state(path: Path) -> dict[str, Tensor]:
+    """The head's tensors of a bundle, under a checkpoint's names; of the codes row 0 only.
+
+    Raises:
+        BundleError: absent, damaged, unsafe or without a head.
+    """
+    files = open_files(path)
+    try:
+        manifest = read_manifest(files)
+        if manifest.engine != "synctalk":
+            raise BundleContentError(f"it is drawn by the engine {manifest.engine}, without a head")
+        state = _tensors(files, TENSORS)
+        check_state(state, detect_flavour(state))
+    except BundleError as error:
+        raise type(error)(f"bundle {path}: {error}") from None
+    except RenderError as error:
+        raise BundleContentError(f"bundle {path}: {error}") from None
+    return state
 
 
 def _bundle_audio(

@@ -87,12 +87,14 @@ class Footage:
 def read_split(
     folder: Path,
     split: Split,
-    eye: EyeMode,
+    eye: EyeMode | None,
     *,
     scale: float = 4.0,
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Footage:
     """Read cameras and tracks of one split; frames without `gt_imgs` picture do not exist.
+
+    Without an `eye` mode no expression track is needed, and the vectors are empty.
 
     Raises:
         DataFolderError: a file is absent or malformed.
@@ -100,13 +102,13 @@ def read_split(
     if not folder.is_dir():
         raise DataFolderError(f"data folder {folder} does not exist")
     path = folder / f"transforms_{split}.json"
-    transforms = _read_json(path)
+    transforms = read_transforms(path)
     try:
-        intrinsics, width, height = _camera(transforms)
+        intrinsics, width, height = camera_of(transforms)
         frames = [
-            (_id(f["img_id"]), _id(f["aud_id"]), f["transform_matrix"])
+            (frame_number(f["img_id"]), frame_number(f["aud_id"]), f["transform_matrix"])
             for f in transforms["frames"]
-            if (folder / "gt_imgs" / f"{_id(f['img_id'])}.jpg").is_file()
+            if (folder / "gt_imgs" / f"{frame_number(f['img_id'])}.jpg").is_file()
         ]
         matrices = np.array([matrix for _, _, matrix in frames], dtype=np.float64)
         matrices = matrices.reshape(len(frames), 4, 4)
@@ -114,7 +116,7 @@ def read_split(
         raise DataFolderError(f"{path} is not as expected: {error!r}") from None
     if not frames:
         raise DataFolderError(f"{path} names no frame that has a picture in gt_imgs")
-    _check_cameras(path, matrices)
+    check_cameras(path, matrices)
     poses = np.stack([convert_pose(m, scale=scale, offset=offset) for m in matrices])
     image_ids = tuple(frame[0] for frame in frames)
     return Footage(
@@ -122,14 +124,16 @@ def read_split(
         image_ids=image_ids,
         audio_ids=tuple(frame[1] for frame in frames),
         poses=poses,
-        eyes=_read_eyes(folder, eye, image_ids),
+        eyes=np.zeros((len(frames), 0), np.float32)
+        if eye is None
+        else read_eyes(folder, eye, image_ids),
         intrinsics=intrinsics,
         width=width,
         height=height,
     )
 
 
-def _id(value: Any) -> int:
+def frame_number(value: Any) -> int:
     """A number of a picture or of a piece of sound."""
     number = int(value)
     if not 0 <= number < 2**31:
@@ -137,7 +141,7 @@ def _id(value: Any) -> int:
     return number
 
 
-def _check_cameras(path: Path, matrices: Float[np.ndarray, "n 4 4"]) -> None:
+def check_cameras(path: Path, matrices: Float[np.ndarray, "n 4 4"]) -> None:
     """Refuse what is no camera: the renderer turns such matrices round."""
     if not np.isfinite(matrices).all():
         raise DataFolderError(f"{path} holds a camera that is not finite")
@@ -150,7 +154,12 @@ def _check_cameras(path: Path, matrices: Float[np.ndarray, "n 4 4"]) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_transforms(path: Path) -> dict[str, Any]:
+    """What `transforms_*.json` says.
+
+    Raises:
+        DataFolderError: absent, too large, or no JSON object.
+    """
     try:
         text = read_plain(path, MAX_TABLE_BYTES)
     except ValueError as error:
@@ -164,7 +173,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _camera(transforms: dict[str, Any]) -> tuple[Intrinsics, int, int]:
+def camera_of(transforms: dict[str, Any]) -> tuple[Intrinsics, int, int]:
+    """Intrinsics, width and height that a transforms file states in one of three ways.
+
+    Raises:
+        KeyError, TypeError, ValueError, ArithmeticError: it states none, or one that cannot be.
+    """
     if "h" in transforms and "w" in transforms:
         height, width = int(transforms["h"]), int(transforms["w"])
     else:
@@ -191,9 +205,14 @@ def _camera(transforms: dict[str, Any]) -> tuple[Intrinsics, int, int]:
     return Intrinsics(fx, fy, cx, cy), width, height
 
 
-def _read_eyes(
+def read_eyes(
     folder: Path, eye: EyeMode, image_ids: tuple[int, ...]
 ) -> Float[np.ndarray, "n n_eye"]:
+    """Expression vectors of some frames.
+
+    Raises:
+        DataFolderError: the track is absent, too short, or not as expected.
+    """
     if eye == "au45":
         track = _read_au45(folder / "au.csv")
     else:

@@ -138,10 +138,11 @@ class TiledGrid:
     def __init__(self, table: Float[Tensor, "n_rows 2"]) -> None:
         levels = torso_levels()
         self._table = table
-        self._scale = torch.tensor([level.scale for level in levels])
-        self._stride = torch.tensor([level.stride for level in levels])
-        self._n_rows = torch.tensor([level.n_rows for level in levels])
-        self._offset = torch.tensor([level.offset for level in levels])
+        device = table.device
+        self._scale = torch.tensor([level.scale for level in levels], device=device)
+        self._stride = torch.tensor([level.stride for level in levels], device=device)
+        self._n_rows = torch.tensor([level.n_rows for level in levels], device=device)
+        self._offset = torch.tensor([level.offset for level in levels], device=device)
 
     def __call__(self, points: Float[Tensor, "n 2"]) -> Float[Tensor, "n 32"]:
         """Interpolate bilinearly on every level; points outside [−1, 1]² give zeros."""
@@ -153,13 +154,15 @@ class TiledGrid:
         lower = 1.0 - upper
         corner = cell[:, 0].long() + cell[:, 1].long() * self._stride  # [n, 16]
         above = corner + self._stride
-        feature = (lower[:, 0] * lower[:, 1])[..., None] * self._rows(corner)
-        feature += (upper[:, 0] * lower[:, 1])[..., None] * self._rows(corner + 1)
-        feature += (lower[:, 0] * upper[:, 1])[..., None] * self._rows(above)
-        feature += (upper[:, 0] * upper[:, 1])[..., None] * self._rows(above + 1)
+        # One look-up for all corners: its way back in training fills the table's gradient once.
+        rows = self._rows(torch.stack((corner, corner + 1, above, above + 1)))  # [4, n, 16, 2]
+        feature = (lower[:, 0] * lower[:, 1])[..., None] * rows[0]
+        feature += (upper[:, 0] * lower[:, 1])[..., None] * rows[1]
+        feature += (lower[:, 0] * upper[:, 1])[..., None] * rows[2]
+        feature += (upper[:, 0] * upper[:, 1])[..., None] * rows[3]
         return feature.flatten(1) * is_inside
 
-    def _rows(self, index: Int[Tensor, "n 16"]) -> Float[Tensor, "n 16 2"]:
+    def _rows(self, index: Int[Tensor, "4 n 16"]) -> Float[Tensor, "4 n 16 2"]:
         rows = index % self._n_rows + self._offset
         return self._table.index_select(0, rows.view(-1)).view(*rows.shape, 2)
 

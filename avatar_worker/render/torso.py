@@ -119,11 +119,11 @@ class TorsoField:
         return (seen[:, :2] / seen[:, 3:] / seen[:, 2:3]).reshape(-1)
 
     def __call__(
-        self, points: Float[Tensor, "n 2"], projected: Float[Tensor, "6"]
+        self, points: Float[Tensor, "n 2"], projected: Float[Tensor, "6"] | Float[Tensor, "n 6"]
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"], Float[Tensor, "n 2"]]:
-        """Opacity, colour and shift of points of the picture's plane."""
+        """Opacity, colour and shift of points of the picture's plane, at one pose or at theirs."""
         shrunk = points * SHRINK
-        anchors = octaves(projected[None], ANCHOR_OCTAVES).expand(len(points), -1)
+        anchors = octaves(projected.view(-1, 6), ANCHOR_OCTAVES).expand(len(points), -1)
         code = self._weights.code.expand(len(points), -1)
         known = torch.cat((octaves(shrunk, POINT_OCTAVES), anchors, code), dim=1)  # [n, 84]
         shift = _run(self._weights.deform, known)

@@ -1,14 +1,20 @@
 """What a run leaves in its workspace: heads for drawing, and a state to go on from.
 
     <workspace>/checkpoints/ngp_ep0019.pth   the original's format, the newest few
+    <workspace>/checkpoints/ngp.pth          the best by its held-out score
     <workspace>/training.pt                  everything a resumed run needs
+    <workspace>/scores.jsonl                 a line for each time the run was looked at
+    <workspace>/previews/000500.jpg          drawn and true pictures side by side
 
-Files are written beside their place and moved there, so that a run that is killed leaves the
-one before.
+Files are written beside their place, to the disk, and then moved there: whatever ends the run,
+a full disk included, the file before is whole, and nothing half-written has a file's name.
 """
 
+import contextlib
+import io
+import json
+import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,19 +24,26 @@ from avatar_worker.render.torch_file import load_tensors
 from avatar_worker.train.errors import TrainingError
 
 STATE_FILE: Final = "training.pt"
+SCORES_FILE: Final = "scores.jsonl"
+BEST_FILE: Final = "ngp.pth"
+PART: Final = ".part"
 KEPT_HEADS: Final = 3
 
 
 def write_head(workspace: Path, checkpoint: dict[str, Any]) -> Path:
     """Store a head; older ones than the last three are removed."""
     folder = workspace / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"ngp_ep{checkpoint['epoch']:04d}.pth"
-    _write(path, checkpoint)
+    _write_torch(path, checkpoint)
     for old in heads(workspace)[:-KEPT_HEADS]:
         if old != path:
             old.unlink()
     return path
+
+
+def write_best(workspace: Path, checkpoint: dict[str, Any]) -> None:
+    """Store a head as the best one: what `--ckpt best` chooses."""
+    _write_torch(workspace / "checkpoints" / BEST_FILE, checkpoint)
 
 
 def heads(workspace: Path) -> list[Path]:
@@ -40,15 +53,23 @@ def heads(workspace: Path) -> list[Path]:
 
 
 def forget(workspace: Path) -> None:
-    """Remove heads and state, so that a new run is not taken for the old one."""
-    for path in (*heads(workspace), workspace / STATE_FILE):
+    """Remove what a run left, so that a new run is not taken for the old one."""
+    previews = (workspace / "previews").glob("*.jpg")
+    files = (workspace / STATE_FILE, workspace / SCORES_FILE, workspace / "checkpoints" / BEST_FILE)
+    for path in (*heads(workspace), *files, *previews):
         path.unlink(missing_ok=True)
+
+
+def sweep(workspace: Path) -> None:
+    """Remove what a run that was killed had begun to write."""
+    for folder in (workspace, workspace / "checkpoints", workspace / "previews"):
+        for path in folder.glob(f".*{PART}"):
+            path.unlink(missing_ok=True)
 
 
 def write_state(workspace: Path, state: dict[str, Any]) -> None:
     """Store what a resumed run needs."""
-    workspace.mkdir(parents=True, exist_ok=True)
-    _write(workspace / STATE_FILE, state)
+    _write_torch(workspace / STATE_FILE, state)
 
 
 def read_state(workspace: Path) -> dict[str, Any] | None:
@@ -72,12 +93,47 @@ def read_state(workspace: Path) -> dict[str, Any] | None:
     return state
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        part = Path(file.name)
+def note_scores(workspace: Path, line: dict[str, Any]) -> None:
+    """Add a line to the score log; lines of steps that were lost since are dropped."""
+    path = workspace / SCORES_FILE
+    kept = [old for old in read_scores(workspace) if old["step"] < line["step"]]
+    text = "".join(json.dumps(entry) + "\n" for entry in [*kept, line])
+    write_whole(path, text.encode())
+
+
+def read_scores(workspace: Path) -> list[dict[str, Any]]:
+    """The lines of the score log, oldest first; what is no such line is left out."""
+    path = workspace / SCORES_FILE
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            line = json.loads(text)
+            if isinstance(line, dict) and isinstance(line.get("step"), int):
+                lines.append(line)
+    return lines
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A file that is there completely or not at all.
+
+    Raises:
+        OSError: no room, no right; what was there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}{PART}")
     try:
-        torch.save(content, part)
-        part.chmod(0o644)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write_torch(path: Path, content: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""`python -m avatar_worker train`: a data folder becomes a head that can be drawn.
+"""`python -m avatar_worker train`: a data folder becomes a head, or a torso, that can be drawn.
 
 Stops by itself after the minutes or steps asked for, or at Ctrl-C; called again with the same
 workspace it goes on where it was. Checkpoints can be drawn while training goes on.
@@ -6,26 +6,32 @@ workspace it goes on where it was. Checkpoints can be drawn while training goes 
 
 import argparse
 import logging
+import math
 import os
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from avatar_worker.audio.sound import read_sound
 from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.render.checkpoint_layout import EyeMode
 from avatar_worker.render.data_folder import read_split
 from avatar_worker.render.errors import DataFolderError
-from avatar_worker.render.head import HeadWeights
-from avatar_worker.train.checkpoints import forget, read_state, write_head, write_state
+from avatar_worker.train.checkpoints import forget, read_state, sweep
 from avatar_worker.train.dataset import audio_windows, open_encoder, read_training_data
 from avatar_worker.train.errors import TrainingError
-from avatar_worker.train.kernels import load_trainer
-from avatar_worker.train.scores import HeldOut
+from avatar_worker.train.folder_check import require_whole_folder
+from avatar_worker.train.kernels import StepKernel, TwinKernel, load_trainer
+from avatar_worker.train.run import Limits, Run
+from avatar_worker.train.scores import HeldOut, HeldOutTorso
+from avatar_worker.train.sync_score import mouth_activity
+from avatar_worker.train.torso import TorsoTrainer, read_torso_data
 from avatar_worker.train.trainer import Trainer
+from avatar_worker.train.warm_start import read_source, take_over
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +61,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
     parser.add_argument("--bs-area", choices=("upper", "single", "eye"), default="upper")
     parser.add_argument("--au45", action="store_true", help="eyes from au.csv instead of bs.npy")
+    parser.add_argument("--torso", action="store_true",
+                        help="train neck and shoulders for a trained head")  # fmt: skip
+    parser.add_argument("--head-ckpt", type=Path, metavar="FILE|DIR",
+                        help="with --torso: the head's checkpoint or workspace")  # fmt: skip
+    parser.add_argument("--from", type=Path, metavar="FILE|DIR", dest="begin_from",
+                        help="begin with a checkpoint, a workspace or a bundle")  # fmt: skip
     parser.add_argument("--restart", action="store_true", help="forget what the workspace holds")
-    parser.add_argument("--save-every", type=float, default=120.0, metavar="SECONDS")
+    parser.add_argument("--patience", type=int, metavar="N",
+                        help="end after N scorings without a better one")  # fmt: skip
+    parser.add_argument("--save-every", type=float, default=120.0, metavar="SECONDS",
+                        help="store and score the run so often")  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -64,89 +80,96 @@ def build_parser() -> argparse.ArgumentParser:
 
 def train(options: argparse.Namespace) -> None:
     """Run until the time or the steps are over."""
+    _check(options)
+    sweep(options.workspace)
+    state = None if options.restart else read_state(options.workspace)
+    kind = "torso" if options.torso else "head"
+    if state is not None and state.get("kind", "head") != kind:
+        raise UsageError(
+            f"{options.workspace} holds the training of a {state.get('kind', 'head')}: "
+            f"a {kind} needs a workspace of its own"
+        )
+    eye: EyeMode = "au45" if options.au45 else options.bs_area
+    with _Bars() as bars:
+        for note in require_whole_folder(options.data, eye, options.ave, head=not options.torso,
+                                         threads=options.threads, report=bars):  # fmt: skip
+            log.info("%s", note)
+    prepare = _prepare_torso if options.torso else _prepare_head
+    trainer, scorer = prepare(options, state, eye)
+    if options.begin_from is not None and state is None:
+        log.info("--from: %s", take_over(trainer.tensors(), read_source(options.begin_from)))
+    if options.restart:
+        forget(options.workspace)
+    if state is not None:
+        trainer.restore(state)
+        if options.begin_from is not None:
+            log.info("--from is for a new run; this one goes on")
+        log.info("going on after %d steps", trainer.progress.step)
+    minutes = 60.0 if options.minutes is None else options.minutes
+    limits = Limits(options.steps, 60.0 * minutes, options.patience, options.save_every)
+    Run(trainer, options.workspace, limits, scorer).go()
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
     if options.steps is not None and options.steps < 1:
         raise UsageError("--steps must be 1 or more")
-    if options.minutes is not None and options.minutes <= 0:
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
         raise UsageError("--minutes must be more than 0")
-    if options.threads < 1 or options.save_every <= 0:
+    if options.threads < 1 or not options.save_every > 0:
         raise UsageError("--threads must be 1 or more and --save-every more than 0")
-    eye: EyeMode = "au45" if options.au45 else options.bs_area
-    state = None if options.restart else read_state(options.workspace)
-    kernel = load_trainer(options.threads)
-    log.info("training kernel: %s, %d threads", kernel.isa, kernel.threads)
+    if options.patience is not None and options.patience < 1:
+        raise UsageError("--patience must be 1 or more")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch finds no GPU here")
+    if options.head_ckpt is not None and not options.torso:
+        raise UsageError("--head-ckpt belongs to --torso")
+
+
+def _prepare_head(
+    options: argparse.Namespace, state: dict[str, Any] | None, eye: EyeMode
+) -> tuple[Trainer, HeldOut | None]:
+    kernel = _kernel(options)
+    log.info("training kernel: %s", kernel.name)
     with _Bars() as bars:
         data = read_training_data(options.data, eye, options.ave, bars)
     log.info("%d frames, %.1f %% of the cells can hold the head", len(data.frames),
              100 * data.hull.mean())  # fmt: skip
-    if options.restart:
-        forget(options.workspace)
-    trainer = Trainer(data, kernel, options.seed)
-    if state is not None:
-        trainer.restore(state)
-        log.info("going on after %d steps", trainer.progress.step)
-    Run(trainer, options, _held_out(options, eye)).go()
+    return Trainer(data, kernel, options.seed), _held_out(options, eye)
 
 
-class Run:
-    """The loop around a trainer: when it ends, what it stores, what it shows."""
+def _kernel(options: argparse.Namespace) -> StepKernel:
+    """The compiled step on the CPU; its twin on a GPU, and where nothing can be compiled."""
+    if options.device != "cpu":
+        return TwinKernel(options.device)
+    try:
+        return load_trainer(options.threads)
+    except TrainingError as error:
+        log.warning("%s: training goes on in PyTorch, many times slower", error)
+        torch.set_num_threads(options.threads)
+        return TwinKernel("cpu")
 
-    def __init__(
-        self, trainer: Trainer, options: argparse.Namespace, held_out: HeldOut | None
-    ) -> None:
-        self._trainer = trainer
-        self._workspace: Path = options.workspace
-        self._steps: int | None = options.steps
-        self._seconds = 60.0 * (options.minutes or 60.0)
-        self._save_every_s: float = options.save_every
-        self._held_out = held_out
 
-    def done(self) -> float:
-        """Share of the run that is over; 1 at the end."""
-        at = self._trainer.progress
-        share = at.step / self._steps if self._steps else at.seconds / self._seconds
-        return min(share, 1.0)
-
-    def go(self) -> None:
-        """Train to the end; store on the way, at the end and when interrupted."""
-        at = self._trainer.progress
-        saved_s = at.seconds
-        total = self._steps or round(self._seconds)
-        unit = "step" if self._steps else "s"
-        with tqdm(total=total, initial=self._shown(), unit=unit, disable=None) as bar:
-            try:
-                while (share := self.done()) < 1.0:
-                    start_s = time.perf_counter()
-                    self._trainer.step(share)
-                    at.seconds += time.perf_counter() - start_s
-                    bar.update(self._shown() - bar.n)
-                    if at.step % 50 == 0:
-                        bar.set_postfix(loss=f"{at.loss:.4f}", opaque=f"{at.opaque:.0%}",
-                                        step=at.step, refresh=False)  # fmt: skip
-                    if at.seconds - saved_s >= self._save_every_s:
-                        saved_s = at.seconds
-                        bar.write(self.save(), file=sys.stderr)
-            except KeyboardInterrupt:
-                write_state(self._workspace, self._trainer.state())
-                log.info("stopped after %d steps; call again to go on", at.step)
-                raise
-        log.info("%s", self.save())
-
-    def save(self) -> str:
-        """Store head and state; say how good the head is."""
-        checkpoint = self._trainer.checkpoint()
-        path = write_head(self._workspace, checkpoint)
-        write_state(self._workspace, self._trainer.state())
-        line = f"{self._trainer.progress.step} steps: {path.name}"
-        if self._held_out is None:
-            return line
-        with torch.no_grad():
-            audio = self._trainer.head.audio_vectors(self._held_out.windows)
-        head = HeadWeights.from_state(checkpoint["model"])
-        return f"{line}, {self._held_out.score(head, audio)}"
-
-    def _shown(self) -> int:
-        at = self._trainer.progress
-        return at.step if self._steps else min(round(at.seconds), round(self._seconds))
+def _prepare_torso(
+    options: argparse.Namespace, state: dict[str, Any] | None, eye: EyeMode
+) -> tuple[TorsoTrainer, HeldOutTorso | None]:
+    torch.set_num_threads(options.threads)
+    if options.head_ckpt is not None:
+        path = options.head_ckpt
+        head = read_checkpoint(find_checkpoint(path) if path.is_dir() else path).state
+    elif state is not None:
+        head = state["head"]
+    else:
+        raise UsageError("--torso needs --head-ckpt: the head that the torso goes with")
+    with _Bars() as bars:
+        data = read_torso_data(options.data, "train", bars)
+        try:
+            scorer = HeldOutTorso(read_torso_data(options.data, "val", bars))
+        except DataFolderError as error:
+            log.info("no scores: %s", error)
+            scorer = None
+    log.info("%d frames", len(data.targets))
+    return TorsoTrainer(data, head, options.seed, options.device), scorer
 
 
 def _held_out(options: argparse.Namespace, eye: EyeMode) -> HeldOut | None:
@@ -157,8 +180,11 @@ def _held_out(options: argparse.Namespace, eye: EyeMode) -> HeldOut | None:
         log.info("no scores: %s", error)
         return None
     encoder = open_encoder(options.data, options.ave)
+    log.info("no distance of landmarks: no tool that finds them is installed")
+    activity = mouth_activity(read_sound(options.data / "aud.wav").mono())
     with _Bars() as bars:
-        return HeldOut(footage, audio_windows(footage, encoder, bars), options.threads)
+        windows = audio_windows(footage, encoder, bars)
+    return HeldOut(footage, windows, activity, options.threads)
 
 
 class _Bars:

@@ -54,6 +54,7 @@ class FramePixels:
         background: what is behind the head. [n, 3]
         is_core: nothing behind the head may show here. [n]
         is_lower_face: between nose tip and chin. [n]
+        lips: square around the lips, where it lies in the picture.
         regions: positions in the arrays above, of the pixels of each of `REGIONS`.
     """
 
@@ -62,6 +63,7 @@ class FramePixels:
     background: UInt8[Tensor, "n 3"]
     is_core: Bool[Tensor, "n"]
     is_lower_face: Bool[Tensor, "n"]
+    lips: Rectangle
     regions: dict[str, Int[Tensor, "m"]]
 
 
@@ -117,6 +119,7 @@ def _frame(
         background=torch.from_numpy(background.reshape(-1, 3)[pixel]),
         is_core=torch.from_numpy(_erode(head, CORE_PX).reshape(-1)[pixel]),
         is_lower_face=torch.from_numpy(inside(rectangles["lower face"])),
+        lips=lips_square(landmarks, width, height),
         regions=regions,
     )
 
@@ -143,6 +146,18 @@ def face_rectangles(
     }
 
 
+def lips_square(landmarks: Float[np.ndarray, "68 2"], width: int, height: int) -> Rectangle:
+    """The square around the outer lips that the original's second stage looks at."""
+    left, top = landmarks[48:60].min(axis=0).astype(int).tolist()
+    right, bottom = landmarks[48:60].max(axis=0).astype(int).tolist()
+    row, column = (top + bottom) // 2, (left + right) // 2
+    half = max(bottom - top, right - left) // 2
+    return Rectangle(
+        max(0, row - half), min(height, row + half), max(0, column - half),
+        min(width, column + half),
+    )  # fmt: skip
+
+
 def head_mask(footage: Footage, image_id: int) -> Bool[np.ndarray, "H W"]:
     """Pixels of the head according to the parsing picture.
 
@@ -155,9 +170,15 @@ def head_mask(footage: Footage, image_id: int) -> Bool[np.ndarray, "H W"]:
     parsing = read_rgb(path)
     if parsing.shape[:2] != (footage.height, footage.width):
         raise DataFolderError(f"{path} has shape {parsing.shape[:2]}; the frames are another size")
-    head: Bool[np.ndarray, "H W"] = (parsing == np.array(HEAD_RGB, np.uint8)).all(axis=2)
+    head = is_head(parsing)
     if not head.any():
         raise DataFolderError(f"{path} shows no head")
+    return head
+
+
+def is_head(parsing: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "H W"]:
+    """Pixels of a parsing picture that have the head's colour."""
+    head: Bool[np.ndarray, "H W"] = (parsing == np.array(HEAD_RGB, np.uint8)).all(axis=2)
     return head
 
 

@@ -15,6 +15,7 @@ from avatar_worker.train.merging import Merged, merge
 SLOPE: Final = 0.02
 """Of the audio networks' leaky ReLU."""
 
+CPU: Final = torch.device("cpu")
 N_CODES: Final = 20_000
 N_CODE: Final = 4
 TABLE_RANGE: Final = 1e-4
@@ -31,10 +32,11 @@ class TrainedHead:
 
     Args:
         flavour: what is trained; see `checkpoint_layout.Flavour`.
-        seed: of the first weights.
+        seed: of the first weights; they are the same on every device.
+        device: where they lie.
     """
 
-    def __init__(self, flavour: Flavour, seed: int) -> None:
+    def __init__(self, flavour: Flavour, seed: int, device: torch.device = CPU) -> None:
         random = torch.Generator().manual_seed(seed)
 
         def uniform(shape: tuple[int, ...], bound: float) -> Tensor:
@@ -43,14 +45,15 @@ class TrainedHead:
         self.flavour: Final = flavour
         shapes = expected_shapes(flavour)
         self.n_rows: Final = level_offsets(plane_levels())[-1]
-        self.tables = uniform((3 * self.n_rows,), TABLE_RANGE)
-        self.code = (torch.randn(flavour.n_code, generator=random) * 0.1).requires_grad_()
+        self.tables = uniform((3 * self.n_rows,), TABLE_RANGE).to(device)
+        code = torch.randn(flavour.n_code, generator=random) * 0.1
+        self.code = code.to(device).requires_grad_()
         self.weights: dict[str, Tensor] = {}
         for key, shape in shapes.items():
             if key.split(".")[0] in NETWORKS:
                 fan_in = math.prod(shapes[key.rpartition(".")[0] + ".weight"][1:])
                 bound = 1.0 / math.sqrt(fan_in)
-                self.weights[key] = uniform(shape, bound).requires_grad_()
+                self.weights[key] = uniform(shape, bound).to(device).requires_grad_()
 
     def audio_vectors(self, windows: Float[Tensor, "f 8 512"]) -> Float[Tensor, "f 32"]:
         """What is said in each frame, from the features it sees."""
@@ -80,7 +83,7 @@ class TrainedHead:
         """The `model` of a checkpoint."""
         box = torch.tensor(aabb, dtype=torch.float32)
         state = {
-            "individual_codes": self.code.detach().expand(N_CODES, -1).contiguous(),
+            "individual_codes": self.code.detach().cpu().expand(N_CODES, -1).contiguous(),
             "aabb_train": box,
             "aabb_infer": box.clone(),
             "density_grid": density_grid.reshape(1, -1).clone(),
@@ -88,7 +91,7 @@ class TrainedHead:
             "step_counter": torch.zeros(16, 2, dtype=torch.int32),
         }
         offsets = torch.tensor(level_offsets(plane_levels()), dtype=torch.int32)
-        for name, table in zip(PLANES, self.tables.view(3, -1, 1), strict=True):
+        for name, table in zip(PLANES, self.tables.cpu().view(3, -1, 1), strict=True):
             state[f"{name}.embeddings"] = table.clone()
             state[f"{name}.offsets"] = offsets.clone()
-        return state | {key: tensor.detach().clone() for key, tensor in self.weights.items()}
+        return state | {key: tensor.detach().cpu().clone() for key, tensor in self.weights.items()}

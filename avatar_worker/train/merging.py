@@ -54,7 +54,7 @@ class Merged(NamedTuple):
 
     def zeros(self) -> "Merged":
         """Room for gradients."""
-        return Merged(*[torch.zeros(tensor.shape) for tensor in self])
+        return Merged(*[torch.zeros_like(tensor) for tensor in self])
 
 
 def merge(

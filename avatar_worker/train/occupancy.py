@@ -68,13 +68,17 @@ class TrainedOccupancy:
     Args:
         hull: from `HullBuilder`.
         fading: what an unvisited density is multiplied by at each visit of its cell.
+        device: where densities and bits lie.
     """
 
-    def __init__(self, hull: Bool[np.ndarray, "n_cells"], fading: float) -> None:
-        self._hull = torch.from_numpy(hull)
+    def __init__(
+        self, hull: Bool[np.ndarray, "n_cells"], fading: float, device: torch.device
+    ) -> None:
+        self._device = device
+        self._hull = torch.from_numpy(hull).to(device)
         self._cells = torch.nonzero(self._hull)[:, 0]
         self._fading = fading
-        self.density = torch.zeros(N_CELLS)
+        self.density = torch.zeros(N_CELLS, device=device)
         self.is_occupied = self._hull.clone()
         self.bits = self._packed()
 
@@ -86,11 +90,11 @@ class TrainedOccupancy:
     def draw(self, random: torch.Generator) -> tuple[Tensor, Float[Tensor, "3 n"]]:
         """Cells to look at next, and a random point in each."""
         chosen = torch.randint(len(self._cells), (CELLS_PER_UPDATE,), generator=random)
-        cell = self._cells[chosen]
+        cell = self._cells[chosen.to(self._device)]
         x = torch.div(cell, GRID_SIZE**2, rounding_mode="floor")
         y = torch.div(cell, GRID_SIZE, rounding_mode="floor") % GRID_SIZE
         corner = torch.stack((x, y, cell % GRID_SIZE)).float()
-        inside = torch.rand(corner.shape, generator=random)
+        inside = torch.rand(corner.shape, generator=random).to(self._device)
         return cell, (2 * (corner + inside) / GRID_SIZE - 1).contiguous()
 
     def note(self, cell: Tensor, log_density: Float[Tensor, "n"]) -> None:
@@ -118,12 +122,13 @@ class TrainedOccupancy:
         cells = np.indices((GRID_SIZE,) * 3).reshape(3, -1).T
         grid = torch.full((N_CELLS,), -1.0)
         order = torch.from_numpy(morton_index(cells))
-        grid[order] = torch.where(self._hull, self.density, -1.0)
-        bits = pack_cells(self.is_occupied.numpy().reshape((GRID_SIZE,) * 3))
+        grid[order] = torch.where(self._hull, self.density, -1.0).cpu()
+        bits = pack_cells(self.is_occupied.cpu().numpy().reshape((GRID_SIZE,) * 3))
         return grid, torch.from_numpy(bits), float(grid.clamp_min(0).mean())
 
     def _packed(self) -> UInt8[Tensor, "262144"]:
-        return torch.from_numpy(np.packbits(self.is_occupied.numpy(), bitorder="little"))
+        packed = np.packbits(self.is_occupied.cpu().numpy(), bitorder="little")
+        return torch.from_numpy(packed).to(self._device)
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed training needs."""
@@ -131,7 +136,8 @@ class TrainedOccupancy:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`."""
-        self.density, self.is_occupied = state["density"].clone(), state["is_occupied"].clone()
+        self.density = state["density"].clone().to(self._device)
+        self.is_occupied = state["is_occupied"].clone().to(self._device)
         self.bits = self._packed()
 
 

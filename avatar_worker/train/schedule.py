@@ -23,6 +23,13 @@ AMBIENT: Final = 1e-4
 AMBIENT_STRIDE: Final = 16
 """Every how many trained samples the ambient terms look at."""
 
+LIPS_FROM: Final = 0.6
+"""Share of the run after which every second step looks at the lips, as in the original."""
+
+LIPS_WEIGHT: Final = 0.03
+LIPS_SIDE_PX: Final = 64
+LIPS_FRAMES: Final = 2
+
 WARM_UP_STEPS: Final = 2000
 WARM_UP_CAP: Final = 20
 CAP: Final = 24
@@ -49,6 +56,7 @@ class StepPlan:
         distortion: weight of the spread of weights along a ray.
         ambient: weight of the attention norms.
         cap: samples a ray may have.
+        is_lip_step: look at patches of the lips instead of scattered rays.
     """
 
     table_rate: float
@@ -56,6 +64,7 @@ class StepPlan:
     distortion: float
     ambient: float
     cap: int
+    is_lip_step: bool
 
 
 def plan(step: int, progress: float) -> StepPlan:
@@ -68,6 +77,7 @@ def plan(step: int, progress: float) -> StepPlan:
         distortion=distortion * min(1.0, step / DISTORTION_STEPS),
         ambient=AMBIENT * progress,
         cap=WARM_UP_CAP if step < WARM_UP_STEPS else CAP,
+        is_lip_step=progress >= LIPS_FROM and step % 2 == 1,
     )
 
 

@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from avatar_worker.render.checkpoint_layout import Flavour
+from avatar_worker.render.checkpoint_layout import PLANES, Flavour
 from avatar_worker.train.dataset import TrainingData
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
-from avatar_worker.train.kernels import TrainerKernel
-from avatar_worker.train.kernels.cpu import Trained
+from avatar_worker.train.kernels import StepKernel, Trained
+from avatar_worker.train.lips import LipPatches, draw_patches
 from avatar_worker.train.occupancy import TrainedOccupancy
+from avatar_worker.train.progress import Progress, on_cpu
 from avatar_worker.train.sampling import draw_rays
 from avatar_worker.train.schedule import (
     AMBIENT_STRIDE,
@@ -28,6 +29,7 @@ from avatar_worker.train.schedule import (
     FIRST_REFRESH,
     FIRST_UPDATE,
     FRAMES_PER_STEP,
+    LIPS_FRAMES,
     MIN_RAYS,
     OCCUPANCY_STEPS,
     REFRESH_STEPS,
@@ -46,27 +48,22 @@ FADING: Final = (0.8, 0.95)
 """Of densities, for few and for many frames: rare states must not be forgotten."""
 
 LANES: Final = 16
-STATE_VERSION: Final = 1
+KIND: Final = "head"
+STATE_VERSION: Final = 2
 
 
 @dataclass(slots=True)
-class Progress:
-    """Where a run is.
+class HeadProgress(Progress):
+    """Where a head's run is.
 
     Attributes:
-        step: steps done.
-        seconds: time spent in steps.
         n_rays: rays of each frame in the next step.
         samples_per_ray: running mean of evaluated samples.
-        loss: running mean of the colour loss.
         opaque: running mean of the share of opaque rays.
     """
 
-    step: int = 0
-    seconds: float = 0.0
     n_rays: int = MIN_RAYS
     samples_per_ray: float = 16.0
-    loss: float = math.nan
     opaque: float = 0.0
 
 
@@ -75,19 +72,23 @@ class Trainer:
 
     Args:
         data: frames, audio windows, cameras.
-        kernel: compiled step.
+        kernel: computes steps, on its device.
         seed: of first weights and of every draw.
     """
 
-    def __init__(self, data: TrainingData, kernel: TrainerKernel, seed: int = 0) -> None:
+    def __init__(self, data: TrainingData, kernel: StepKernel, seed: int = 0) -> None:
         self.data: Final = data
         self.flavour: Final = Flavour(
             audio="ave", audio_dim=512, has_attention=True, eye=data.eye_mode,
             n_eye=data.eyes.shape[1], n_code=4, n_codes=20_000, is_er_nerf=False, has_torso=False,
         )  # fmt: skip
-        self.head: Final = TrainedHead(self.flavour, seed)
-        self.occupancy: Final = TrainedOccupancy(data.hull, FADING[len(data.frames) >= MANY_FRAMES])
-        self.progress = Progress()
+        self._device: Final = kernel.device
+        self.head: Final = TrainedHead(self.flavour, seed, self._device)
+        fading = FADING[len(data.frames) >= MANY_FRAMES]
+        self.occupancy: Final = TrainedOccupancy(data.hull, fading, self._device)
+        self._windows = data.windows.to(self._device)
+        self._eyes, self._poses = data.eyes.to(self._device), data.poses.to(self._device)
+        self.progress: HeadProgress = HeadProgress()
         self._kernel = kernel
         self._random = torch.Generator().manual_seed(seed + 1)
         self._grad_tables = torch.zeros_like(self.head.tables)
@@ -103,17 +104,28 @@ class Trainer:
         at = self.progress
         self._look_at_occupancy()
         now = plan(at.step, done)
-        chosen = self._choose_frames()
-        rays, is_lower = draw_rays([self.data.frames[i] for i in chosen], at.n_rays, self._random)
-        merged = self.head.merged(self.data.windows[chosen], self.data.eyes[chosen])
+        patches = self._draw_patches() if now.is_lip_step else None
+        if patches is not None:
+            chosen, rays, is_lower = patches[0], patches[1].rays, patches[1].is_lower
+        else:
+            chosen = self._choose_frames(FRAMES_PER_STEP)
+            frames = [self.data.frames[i] for i in chosen]
+            drawn, is_lower = draw_rays(frames, at.n_rays, self._random)
+            rays = drawn.to(self._device)
+        merged = self.head.merged(self._windows[chosen], self._eyes[chosen])
         plain = merged.plain()
         grads = plain.zeros()
+        view: dict[str, Any] = {
+            "merged": plain, "tables": self.head.tables, "occupancy": self.occupancy.bits,
+            "poses": self._poses[chosen].contiguous(), "intrinsics": self.data.intrinsics,
+            "size": self.data.size, "aabb": self.data.aabb, "cap": now.cap,
+        }  # fmt: skip
+        further = None
+        if patches is not None:
+            _, further = patches[1].gradient(self._kernel.colors(rays, **view))
         counts, trained = self._kernel.step(
-            rays, merged=plain, tables=self.head.tables, grad_merged=grads,
-            grad_tables=self._grad_tables, occupancy=self.occupancy.bits,
-            poses=self.data.poses[chosen].contiguous(), intrinsics=self.data.intrinsics,
-            size=self.data.size, aabb=self.data.aabb, cap=now.cap, entropy=ENTROPY,
-            distortion=now.distortion,
+            rays, grad_merged=grads, grad_tables=self._grad_tables, entropy=ENTROPY,
+            distortion=now.distortion, further=further, **view,
         )  # fmt: skip
         if not math.isfinite(counts.color_loss):
             raise TrainingError(f"the loss of step {at.step} is {counts.color_loss}")
@@ -123,16 +135,19 @@ class Trainer:
             self._add_ambient(trained, is_lower, now.ambient / len(rays.pixel))
         self._move(now)
 
-        weight = 1.0 / min(at.step + 1, 100)
-        per_ray = counts.evaluated / len(rays.pixel)
-        at.samples_per_ray += weight * (per_ray - at.samples_per_ray)
-        at.loss = counts.color_loss if at.step == 0 else at.loss + weight * (
-            counts.color_loss - at.loss
-        )  # fmt: skip
-        at.opaque += weight * (counts.opaque - at.opaque)
+        if patches is None:  # patches are another kind of rays: they would shift these means
+            weight = 1.0 / min(at.step + 1, 100)
+            per_ray = counts.evaluated / len(rays.pixel)
+            at.samples_per_ray += weight * (per_ray - at.samples_per_ray)
+            at.opaque += weight * (counts.opaque - at.opaque)
+            at.note_loss(counts.color_loss)
         at.step += 1
         if at.step % REFRESH_STEPS == 0:
             at.n_rays = rays_per_frame(at.n_rays, at.samples_per_ray)
+
+    def shown(self) -> dict[str, str]:
+        """What the progress bar says."""
+        return {"loss": f"{self.progress.loss:.4f}", "opaque": f"{self.progress.opaque:.0%}"}
 
     def checkpoint(self) -> dict[str, Any]:
         """The run so far as the original stores a head; see `checkpoints.write_head`."""
@@ -155,10 +170,21 @@ class Trainer:
             "model": state,
         }  # fmt: skip
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What a warm start overwrites, under the names of a checkpoint."""
+        planes = self.head.tables.view(len(PLANES), -1, 1)
+        tables = {f"{name}.embeddings": planes[k] for k, name in enumerate(PLANES)}
+        return tables | self.head.weights
+
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as plain tensors and values."""
+        state: dict[str, Any] = on_cpu(self._state())
+        return state
+
+    def _state(self) -> dict[str, Any]:
         return {
             "version": STATE_VERSION,
+            "kind": KIND,
             "progress": asdict(self.progress),
             "tables": self.head.tables,
             "squares": self._squares,
@@ -183,7 +209,7 @@ class Trainer:
             raise TrainingError(
                 "the workspace was trained on other data; choose another one or --restart"
             )
-        self.progress = Progress(**state["progress"])
+        self.progress = HeadProgress(**state["progress"])
         self.head.tables.copy_(state["tables"])
         self._squares.copy_(state["squares"])
         self.head.code.copy_(state["code"])
@@ -208,10 +234,17 @@ class Trainer:
         return torch.optim.AdamW(groups, lr=1.0, betas=(0.0, SECOND_MOMENT), eps=1e-8,
                                  fused=True)  # fmt: skip
 
-    def _choose_frames(self) -> list[int]:
+    def _choose_frames(self, most: int) -> list[int]:
         n = len(self.data.frames)
-        count = min(FRAMES_PER_STEP, n)
-        return torch.randperm(n, generator=self._random)[:count].tolist()
+        return torch.randperm(n, generator=self._random)[: min(most, n)].tolist()
+
+    def _draw_patches(self) -> tuple[list[int], LipPatches] | None:
+        chosen = self._choose_frames(LIPS_FRAMES)
+        frames = [self.data.frames[i] for i in chosen]
+        patches = draw_patches(frames, self.data.size[0], self._random)
+        if patches is None:
+            return None
+        return chosen, patches._replace(rays=patches.rays.to(self._device))
 
     def _move(self, now: StepPlan) -> None:
         for group in self._optimiser.param_groups:
@@ -227,8 +260,8 @@ class Trainer:
         step = self.progress.step
         if step < FIRST_UPDATE or step % OCCUPANCY_STEPS != 0:
             return
-        chosen = self._choose_frames()[:1]
-        merged = self.head.merged(self.data.windows[chosen], self.data.eyes[chosen]).plain()
+        chosen = self._choose_frames(1)
+        merged = self.head.merged(self._windows[chosen], self._eyes[chosen]).plain()
         cells, points = self.occupancy.draw(self._random)
         self.occupancy.note(cells, self._kernel.density(points, merged, self.head.tables))
         if step >= FIRST_REFRESH and step % REFRESH_STEPS == 0:
@@ -250,7 +283,7 @@ class Trainer:
             return
         points = trained.position[:, chosen].contiguous()
         features = self._kernel.features(points, self.head.tables).requires_grad_()
-        in_lower = is_lower[trained.ray[chosen].long()].float()
+        in_lower = is_lower.to(self._device)[trained.ray[chosen].long()].float()
         audio = self._attention_norms("aud_ch_att_net", features) * (1.0 - in_lower)
         eyes = self._attention_norms("eye_att_net", features) * in_lower
         torch.autograd.backward((audio + eyes).sum() * (weight * AMBIENT_STRIDE))

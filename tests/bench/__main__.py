@@ -15,6 +15,7 @@ SCRIPTS = (
     ("The head kernel against the PyTorch renderer", ["tests.bench.head_kernel", "--twin"]),
     ("Against a straight PyTorch renderer", ["tests.bench.straight_torch"]),
     ("A picture of the shipped character", ["tests.bench.demo_character"]),
+    ("The drawn mouth against the sound", ["tests.bench.sync_score"]),
     ("A head on a GPU", ["tests.bench.gpu_head"]),
     ("The fused training step against PyTorch", ["tests.bench.head_trainer"]),
     ("Sessions that speak, in real rooms", ["tests.bench.live_load"]),

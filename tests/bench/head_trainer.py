@@ -1,6 +1,6 @@
 """Samples a second through one training step, against the same step in plain PyTorch.
 
-    python -m tests.bench.head_trainer [--rays 16384] [--repeats 5] [--threads 2]
+    python -m tests.bench.head_trainer [--rays 16384] [--repeats 5] [--threads 2] [--isa avx2]
 
 Both do forward, compositing, backward and the tables' optimiser on a translucent made-up head. The
 PyTorch side is autograd through table gathers in tiles of 8,192 samples (its fastest form), and
@@ -49,9 +49,10 @@ def main() -> int:
     parser.add_argument("--rays", type=int, default=16_384)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--isa", help="avx512bf16, avx512 or avx2; default: the fastest here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    kernel = load_trainer(options.threads)
+    kernel = load_trainer(options.threads, options.isa)
     head = seen_head()
     windows, eyes = torch.ones(1, 8, 512), torch.ones(1, 7)
     rays = some_rays((options.rays,))

@@ -1,83 +1,43 @@
 """The compiled training step behind ctypes. All tensors are float32 on the CPU and contiguous."""
 
 import ctypes
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from avatar_worker.render.encodings import level_offsets, plane_levels
 from avatar_worker.render.kernels.build import KernelBuildError, build
-from avatar_worker.render.kernels.isa import available_isas
+from avatar_worker.render.kernels.isa import Isa, isa_named, processor_flags
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.errors import TrainingError
+from avatar_worker.train.kernels.interface import (
+    Rays,
+    StepCounts,
+    Trained,
+    check_colours,
+    check_step,
+)
 from avatar_worker.train.merging import Merged
 
 SOURCE: Final = Path(__file__).parent / "native" / "head_trainer.cpp"
-ABI: Final = 1
+ABI: Final = 2
 RAYS_PER_TILE: Final = 256
-MAX_CAP: Final = 32
 N_LEVELS: Final = 12
-ISAS: Final = ("avx512", "avx2")
-"""Training is in float32; the matrix unit's precision is for drawing."""
+NOTHING: Final = 2.0
+"""No sample weighs so much: with this for `keep` a step trains none."""
 
+PAIRS: Final = Isa(
+    "avx512bf16",
+    isa_named("avx512").cpu_flags | {"avx512_bf16"},
+    ("-march=cooperlake", "-DAVATAR_TRAIN_PAIRS"),
+)
+"""Products in bfloat16 with float32 sums; everything else in float32."""
 
-class Rays(NamedTuple):
-    """Rays of one step, those of a frame after each other.
-
-    Attributes:
-        pixel: row · W + column. int32 [n]
-        jitter: start of the lattice, in steps. [n]
-        target: colour wanted, in [0, 1]. [n, 3]
-        background: colour behind the head, in [0, 1]. [n, 3]
-        counts: rays of each frame.
-    """
-
-    pixel: Int[Tensor, "n"]
-    jitter: Float[Tensor, "n"]
-    target: Float[Tensor, "n 3"]
-    background: Float[Tensor, "n 3"]
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StepCounts:
-    """What a step found.
-
-    Attributes:
-        color_loss: mean |Ĉ − C| over rays.
-        entropy: mean of H₂(W), in bits.
-        distortion: mean of the spread of weights along rays.
-        opaque: share of rays with W > 0.99.
-        evaluated: samples put through the networks.
-        used: samples composited.
-        trained: samples that carried weight.
-    """
-
-    color_loss: float
-    entropy: float
-    distortion: float
-    opaque: float
-    evaluated: int
-    used: int
-    trained: int
-
-
-class Trained(NamedTuple):
-    """Samples that a step trained: columns for which `is_kept` is true.
-
-    Attributes:
-        position: where they are. [3, n_slots]
-        ray: which ray of the step they lie on. int32 [n_slots]
-        is_kept: false for unused columns. bool [n_slots]
-    """
-
-    position: Float[Tensor, "3 n_slots"]
-    ray: Int[Tensor, "n_slots"]
-    is_kept: Tensor
+ISAS: Final = (PAIRS, isa_named("avx512"), isa_named("avx2"))
+"""What a step is compiled for, fastest first."""
 
 
 class _Levels(ctypes.Structure):
@@ -113,7 +73,8 @@ class _Step(ctypes.Structure):
         ("width", ctypes.c_int32),
         ("aabb", ctypes.c_float * 6),
         *[(name, ctypes.c_void_p) for name in (
-            "pixel", "jitter", "target", "background", "tile_first", "tile_rays", "tile_frame")],
+            "pixel", "jitter", "target", "background", "further", "drawn",
+            "tile_first", "tile_rays", "tile_frame")],
         *[(name, ctypes.c_int32) for name in ("n_rays", "n_tiles", "cap", "threads")],
         *[(name, ctypes.c_float) for name in ("entropy", "distortion", "scale", "keep")],
         *[(name, ctypes.c_void_p) for name in ("position", "feature_gradient", "ray", "kept")],
@@ -138,6 +99,8 @@ class TrainerKernel:
 
     def __init__(self, library: Any, isa: str, threads: int) -> None:
         self._library = library
+        self.name: Final = f"{isa}, {threads} threads"
+        self.device: Final = torch.device("cpu")
         self.isa: Final = isa
         self.threads: Final = threads
         self._levels = _hash_levels()
@@ -160,6 +123,8 @@ class TrainerKernel:
         entropy: float,
         distortion: float,
         keep: float = 1e-4,
+        further: Float[Tensor, "n 3"] | None = None,
+        drawn: Float[Tensor, "n 3"] | None = None,
     ) -> tuple[StepCounts, Trained]:
         """Forward and backward of one batch; adds to the gradients.
 
@@ -178,12 +143,15 @@ class TrainerKernel:
             entropy: weight of the opacity entropy.
             distortion: weight of the spread of a ray's weights.
             keep: samples of less weight are not trained.
+            further: gradient with respect to the rays' colours of what else the loss has, for
+                terms that look at several rays at once.
+            drawn: receives the rays' colours.
 
         Raises:
             ValueError: a tensor is not what is described here.
         """
         n = len(rays.pixel)
-        self._check_step(rays, merged, grad_merged, tables, grad_tables, occupancy, poses, cap)
+        check_step(rays, merged, grad_merged, tables, grad_tables, occupancy, poses, cap)
         tiles = _tiles(rays.counts)
         n_slots = RAYS_PER_TILE * cap
         position = self._array("position", (3, len(tiles) * n_slots))
@@ -202,6 +170,10 @@ class TrainerKernel:
             *[(f"grad_{name}", getattr(grad_merged, name)) for name in Merged._fields],
         ):  # fmt: skip
             setattr(step, name, tensor.data_ptr())
+        for name, optional in (("further", further), ("drawn", drawn)):
+            if optional is not None:
+                check_colours(name, optional, n)
+                setattr(step, name, optional.data_ptr())
         step.fx, step.fy, step.cx, step.cy = intrinsics
         step.width, step.height = size
         step.aabb = (ctypes.c_float * 6)(*aabb)
@@ -215,6 +187,21 @@ class TrainerKernel:
             step.sum_opaque / n, step.evaluated, step.used, int(kept.sum()),
         )  # fmt: skip
         return counts, Trained(position, ray, is_kept.reshape(-1))
+
+    def colors(
+        self, rays: Rays, *, merged: Merged, tables: Float[Tensor, "n_rows"],
+        occupancy: UInt8[Tensor, "262144"], poses: Float[Tensor, "f 4 4"], intrinsics: Intrinsics,
+        size: tuple[int, int], aabb: tuple[float, ...], cap: int,
+    ) -> Float[Tensor, "n 3"]:  # fmt: skip
+        """The rays' colours; arguments as in `step`, which draws the same to the last bit."""
+        drawn = torch.empty(len(rays.pixel), 3)
+        self.step(
+            rays, merged=merged, tables=tables, grad_merged=merged.zeros(),
+            grad_tables=self._array("no_gradients", tuple(tables.shape)), occupancy=occupancy,
+            poses=poses, intrinsics=intrinsics, size=size, aabb=aabb, cap=cap, entropy=0.0,
+            distortion=0.0, keep=NOTHING, drawn=drawn,
+        )  # fmt: skip
+        return drawn
 
     def density(
         self, points: Float[Tensor, "3 n"], merged: Merged, tables: Float[Tensor, "n_rows"]
@@ -278,46 +265,21 @@ class TrainerKernel:
             found = self._arrays[name] = torch.zeros(size, dtype=dtype)
         return found[:size].view(shape)
 
-    def _check_step(
-        self, rays: Rays, merged: Merged, grad_merged: Merged, tables: Tensor, grad_tables: Tensor,
-        occupancy: Tensor, poses: Tensor, cap: int,
-    ) -> None:  # fmt: skip
-        n, n_frames = len(rays.pixel), len(rays.counts)
-        if sum(rays.counts) != n or n == 0:
-            raise ValueError(f"{n} rays, of which frames have {rays.counts}")
-        if not 1 <= cap <= MAX_CAP:
-            raise ValueError(f"cap is {cap}; expected 1 … {MAX_CAP}")
-        n_rows = (3 * self._levels.plane_rows,)
-        for name, tensor, shape, dtype in (
-            ("pixel", rays.pixel, (n,), torch.int32),
-            ("jitter", rays.jitter, (n,), torch.float32),
-            ("target", rays.target, (n, 3), torch.float32),
-            ("background", rays.background, (n, 3), torch.float32),
-            ("tables", tables, n_rows, torch.float32),
-            ("grad_tables", grad_tables, n_rows, torch.float32),
-            ("occupancy", occupancy, (128**3 // 8,), torch.uint8),
-            ("poses", poses, (n_frames, 4, 4), torch.float32),
-            *[(key, value, shape, torch.float32)
-              for part in (merged, grad_merged)
-              for (key, value), shape in zip(
-                  part._asdict().items(), Merged.shapes(n_frames), strict=True)],
-        ):  # fmt: skip
-            if tuple(tensor.shape) != shape or tensor.dtype != dtype or not tensor.is_contiguous():
-                raise ValueError(
-                    f"{name} is {tensor.dtype} {tuple(tensor.shape)}; expected {dtype} {shape}, "
-                    "contiguous"
-                )
-
 
 def load_trainer(threads: int, isa: str | None = None) -> TrainerKernel:
-    """The training kernel of this processor, compiled if need be.
+    """The fastest training kernel of this processor, compiled if need be.
+
+    Args:
+        threads: see `TrainerKernel`.
+        isa: name of one of `ISAS` to insist on it.
 
     Raises:
         TrainingError: there is no compiler, or no vector unit that it is written for.
     """
     refusals = []
-    for candidate in available_isas():
-        if candidate.name not in ISAS or (isa is not None and candidate.name != isa):
+    flags = processor_flags()
+    for candidate in ISAS:
+        if not candidate.cpu_flags <= flags or isa not in (None, candidate.name):
             continue
         try:
             library = ctypes.CDLL(str(build(candidate, SOURCE)))

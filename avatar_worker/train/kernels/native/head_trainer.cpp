@@ -30,6 +30,8 @@ struct Step {
     const float* jitter;       // [n_rays], start in steps
     const float* target;       // [n_rays][3]
     const float* background;   // [n_rays][3]
+    const float* further;      // [n_rays][3] gradient with respect to the colours, or null
+    float* drawn;              // [n_rays][3] receives the colours, or null
     const int32_t* tile_first; // [n_tiles]
     const int32_t* tile_rays;  // [n_tiles]
     const int32_t* tile_frame; // [n_tiles]
@@ -167,7 +169,9 @@ class Worker {
             const RayResult ray = ray_loss(
                 step_.loss, s_.logits, s_.gradients, kStride, s_.first[i], s_.count[i],
                 s_.t + s_.first[i], step_.target + 3 * (start + i),
-                step_.background + 3 * (start + i), s_.keep);
+                step_.background + 3 * (start + i),
+                step_.further == nullptr ? nullptr : step_.further + 3 * (start + i),
+                step_.drawn == nullptr ? nullptr : step_.drawn + 3 * (start + i), s_.keep);
             total.color_loss += ray.color_loss;
             total.entropy += ray.entropy;
             total.distortion += ray.distortion;
@@ -275,7 +279,7 @@ void add_gradients(const NetworkGradients& from, const Step& step) {
 
 extern "C" {
 
-AVATAR_EXPORT int avatar_trainer_abi() { return 1; }
+AVATAR_EXPORT int avatar_trainer_abi() { return 2; }
 
 // 0, or 1 when there is no memory.
 AVATAR_EXPORT int avatar_train_step(Step* step) {

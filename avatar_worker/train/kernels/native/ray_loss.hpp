@@ -3,6 +3,7 @@
 //   α = 1 − exp(−σ dt)   w = α T   T ← T (1 − α), until T < 1e-4   W = Σ w
 //   Ĉ = Σ w c + (1 − W) B
 //   loss = mean |Ĉ − C|  +  entropy · H₂(W)  +  distortion · (Σᵢⱼ wᵢ wⱼ |tᵢ − tⱼ| + ⅓ Σ w² dt)
+//          + whatever the caller derives from Ĉ of several rays, given as its gradient
 //
 // Sources: Max 1995 (compositing); Barron et al. 2022, mip-NeRF 360, eq. 15 (distortion). With
 // gⱼ = ∂loss/∂wⱼ and g_T that of the light that comes through,
@@ -31,10 +32,12 @@ struct RayResult {
 
 // Logits and their gradients are rows [log σ, red, green, blue] of `stride` floats; the samples of
 // the ray are `count` columns from `first` on, t[j] their parameters. Gradients of samples beyond
-// the last used one stay as they are, with keep = 0.
+// the last used one stay as they are, with keep = 0. `further` is the gradient with respect to Ĉ of
+// what else the batch's loss has, `drawn` receives Ĉ; both may be null.
 inline RayResult ray_loss(const LossWeights& weights, const float* logits, float* gradients,
                           int stride, int first, int count, const float* t, const float* target,
-                          const float* background, uint8_t* keep) {
+                          const float* background, const float* further, float* drawn,
+                          uint8_t* keep) {
     float sigma[kTrainCap], alpha[kTrainCap], w[kTrainCap], after[kTrainCap], color[3][kTrainCap];
     float rgb[3] = {0, 0, 0}, transmittance = 1.0f;
     RayResult result;
@@ -60,6 +63,8 @@ inline RayResult ray_loss(const LossWeights& weights, const float* logits, float
         const float error = rgb[c] + transmittance * background[c] - target[c];
         result.color_loss += std::fabs(error) / 3.0f;
         toward[c] = static_cast<float>((error > 0) - (error < 0)) / 3.0f;
+        if (further != nullptr) toward[c] += further[c] / weights.scale;
+        if (drawn != nullptr) drawn[c] = rgb[c] + transmittance * background[c];
         through += toward[c] * background[c];
     }
     constexpr float edge = 1e-5f;

@@ -7,11 +7,13 @@
 //   back   0 colour (64) | 64 log density, red, green, blue (4)
 //   deep   0 attentions (128) | 128 first density layer (64)
 #pragma once
-#include "field.hpp"
 #include "hash_tables.hpp"
+#if defined(AVATAR_TRAIN_PAIRS)
+#include "products_pairs.hpp"
+#else
+#include "products_float.hpp"
+#endif
 
-constexpr int kTrainBlock = 64;
-constexpr int kTrainGroups = kTrainBlock / 16;
 constexpr int kAttention = 128;
 constexpr int kPaddedFeatures = 48;
 constexpr int kTrainIn = kAttention + kPaddedFeatures;
@@ -45,9 +47,9 @@ struct NetworkGradients {
 
 // The matrices as left operands, and transposed for the way back.
 struct TrainedNetworks {
-    Network::Layer attention, density_1, outputs_sigma, color_0, outputs_color;
-    Network::Layer back_color, back_density_1, back_density_0;
-    std::vector<Network::Layer> density_0, back_attention, back_features;
+    Products::Layer attention, density_1, outputs_sigma, color_0, outputs_color;
+    Products::Layer back_color, back_density_1, back_density_0;
+    std::vector<Products::Layer> density_0, back_attention, back_features;
 
     explicit TrainedNetworks(const NetworkSource& s) {
         auto plain = [](const float* values, int rows, int cols) {
@@ -55,11 +57,11 @@ struct TrainedNetworks {
             std::memcpy(m.values.data(), values, m.values.size() * sizeof(float));
             return m;
         };
-        attention = Network::pack(plain(s.attention, kAttention, kFeatures));
-        density_1 = Network::pack(plain(s.density_1, kHidden, kHidden));
-        color_0 = Network::pack(plain(s.color_0, kHidden, kColorIn));
-        outputs_sigma = Network::pack(plain(s.sigma, 1, kHidden));
-        outputs_color = Network::pack(plain(s.color_1, 3, kHidden));
+        attention = Products::pack(plain(s.attention, kAttention, kFeatures));
+        density_1 = Products::pack(plain(s.density_1, kHidden, kHidden));
+        color_0 = Products::pack(plain(s.color_0, kHidden, kColorIn));
+        outputs_sigma = Products::pack(plain(s.sigma, 1, kHidden));
+        outputs_color = Products::pack(plain(s.color_1, 3, kHidden));
         Matrix color(kHidden, 3), density(kHidden, kHidden + 1), first(kHidden, kHidden);
         for (int i = 0; i < kHidden; ++i) {
             for (int c = 0; c < 3; ++c) color.at(i, c) = s.color_1[c * kHidden + i];
@@ -69,9 +71,9 @@ struct TrainedNetworks {
             }
             density.at(i, kHidden) = s.sigma[i];
         }
-        back_color = Network::pack(color);
-        back_density_1 = Network::pack(density);
-        back_density_0 = Network::pack(first);
+        back_color = Products::pack(color);
+        back_density_1 = Products::pack(density);
+        back_density_0 = Products::pack(first);
         for (int frame = 0; frame < s.n_frames; ++frame) pack_frame(s, frame);
     }
 
@@ -89,21 +91,14 @@ struct TrainedNetworks {
         }
         for (int k = 0; k < kFeatures; ++k)
             for (int i = 0; i < kAttention; ++i) features.at(k, i) = s.attention[i * kFeatures + k];
-        density_0.push_back(Network::pack(layer));
-        back_attention.push_back(Network::pack(attentions));
-        back_features.push_back(Network::pack(features));
+        density_0.push_back(Products::pack(layer));
+        back_attention.push_back(Products::pack(attentions));
+        back_features.push_back(Products::pack(features));
     }
 };
 
 // Memory of a thread. Plain data, zero at first.
 struct TrainActivations {
-    template <int Rows>
-    struct Rows16 {
-        static constexpr int stride = Rows * 16;
-        alignas(64) float values[kTrainGroups * stride];
-        uint32_t* words(int row = 0) { return reinterpret_cast<uint32_t*>(values + row * 16); }
-        float* row(int group, int r) { return values + group * stride + r * 16; }
-    };
     Rows16<kTrainIn> in;
     Rows16<kHidden> density;
     Rows16<kColorIn> color;
@@ -114,35 +109,15 @@ struct TrainActivations {
     Rows16<40> feature_back;
     alignas(64) float sigma[kTrainGroups * 8 * 16], rgb[kTrainGroups * 8 * 16];
     // Samples as rows, for the weights' gradients.
-    alignas(64) float in_by_sample[kTrainBlock * kTrainIn];
-    alignas(64) float density_by_sample[kTrainBlock * kHidden];
-    alignas(64) float color_by_sample[kTrainBlock * kColorIn];
-    alignas(64) float hidden_by_sample[kTrainBlock * kHidden];
+    alignas(64) Products::Value in_by_sample[Products::kRowsBySample * kTrainIn];
+    alignas(64) Products::Value density_by_sample[Products::kRowsBySample * kHidden];
+    alignas(64) Products::Value color_by_sample[Products::kRowsBySample * kColorIn];
+    alignas(64) Products::Value hidden_by_sample[Products::kRowsBySample * kHidden];
 };
-
-// Rows of sixteen samples → sixteen samples of rows.
-template <int Rows>
-inline void transpose(TrainActivations::Rows16<Rows>& from, float* to) {
-    for (int g = 0; g < kTrainGroups; ++g)
-        for (int block = 0; block < Rows; block += 16) {
-            const float* source = from.row(g, block);
-            float* target = to + g * 16 * Rows + block;
-#if defined(__AVX512BW__)
-            const __m512i columns = _mm512_mullo_epi32(
-                _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                _mm512_set1_epi32(16));
-            for (int sample = 0; sample < 16; ++sample)
-                _mm512_store_ps(target + sample * Rows, _mm512_i32gather_ps(columns, source + sample, 4));
-#else
-            for (int sample = 0; sample < 16; ++sample)
-                for (int r = 0; r < 16; ++r) target[sample * Rows + r] = source[r * 16 + sample];
-#endif
-        }
-}
 
 // sum[m][k] += Σ_samples y[m][sample] · x[sample][k], for `rows` rows of y from `row` on.
 template <int YRows>
-inline void add_products(TrainActivations::Rows16<YRows>& y, int row, int rows, const float* x,
+inline void add_products(const Products::Factors<YRows>& y, int row, int rows, const Products::Value* x,
                          int cols, float* sum) {
     using namespace lanes;
     constexpr int R = Network::kRows, V = Network::kGroups;
@@ -152,15 +127,15 @@ inline void add_products(TrainActivations::Rows16<YRows>& y, int row, int rows, 
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
             for (int v = 0; v < N; ++v) total[r][v] = load(sum + (m + r) * cols + k + v * 16);
-        for (int sample = 0; sample < kTrainBlock; ++sample) {
-            F in[N];
-            for (int v = 0; v < N; ++v) in[v] = load(x + sample * cols + k + v * 16);
-            const float* value = y.row(sample / 16, row + m) + sample % 16;
+        for (int s = 0; s < Products::kRowsBySample; ++s) {
+            decltype(Products::load(x)) in[N];
+            for (int v = 0; v < N; ++v) in[v] = Products::load(x + s * cols + k + v * 16);
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r) {
-                const F factor = splat(value[r * 16]);
+                const auto factor = y(row + m + r, s);
 #pragma GCC unroll 2
-                for (int v = 0; v < N; ++v) total[r][v] = fma(in[v], factor, total[r][v]);
+                for (int v = 0; v < N; ++v)
+                    total[r][v] = Products::add_product(in[v], factor, total[r][v]);
             }
         }
 #pragma GCC unroll 8
@@ -196,12 +171,12 @@ class TrainedField {
         layer(nets_.density_0[frame], a_.in.words(), a_.in.stride, a_.density);
         layer(nets_.density_1, a_.density.words(), a_.density.stride, a_.color);
         layer(nets_.color_0, a_.color.words(), a_.color.stride, a_.color_hidden);
-        Network::outputs(nets_.outputs_sigma, a_.color.words(), a_.color.stride, kTrainGroups, a_.sigma);
-        Network::outputs(nets_.outputs_color, a_.color_hidden.words(), a_.color_hidden.stride,
+        Products::outputs(nets_.outputs_sigma, a_.color.words(), a_.color.stride, kTrainGroups, a_.sigma);
+        Products::outputs(nets_.outputs_color, a_.color_hidden.words(), a_.color_hidden.stride,
                          kTrainGroups, a_.rgb);
     }
     lanes::F logit(int group, int k) const {
-        return k == 0 ? Network::output(a_.sigma, group, 0) : Network::output(a_.rgb, group, k - 1);
+        return k == 0 ? Products::output(a_.sigma, group, 0) : Products::output(a_.rgb, group, k - 1);
     }
 
     // After `forward` of the same points: takes the gradients of the logits, adds those of the
@@ -215,18 +190,21 @@ class TrainedField {
         masked(nets_.back_density_0, a_.density_back.words(), a_.density_back.stride, a_.density,
                a_.deep, kAttention);
         masked(nets_.back_attention[frame], a_.deep.words(kAttention), a_.deep.stride, a_.in, a_.deep, 0);
-        Network::multiply(nets_.back_features[frame], a_.deep.words(), a_.deep.stride, kTrainGroups,
+        Products::multiply(nets_.back_features[frame], a_.deep.words(), a_.deep.stride, kTrainGroups,
                           [&](int g, int row, lanes::F v) { lanes::store(a_.feature_back.row(g, row), v); });
 
-        transpose(a_.in, a_.in_by_sample);
-        transpose(a_.density, a_.density_by_sample);
-        transpose(a_.color, a_.color_by_sample);
-        transpose(a_.color_hidden, a_.hidden_by_sample);
-        add_products(a_.deep, kAttention, kHidden, a_.in_by_sample, kTrainIn, sums.density_0[frame].get());
-        add_attention(sums.attention.get());
-        add_products(a_.density_back, 0, kHidden, a_.density_by_sample, kHidden, sums.density_1.get());
-        add_products(a_.back, 0, kHidden, a_.color_by_sample, kColorIn, sums.color_0.get());
-        add_outputs(sums);
+        Products::transpose(a_.in, a_.in_by_sample);
+        Products::transpose(a_.density, a_.density_by_sample);
+        Products::transpose(a_.color, a_.color_by_sample);
+        Products::transpose(a_.color_hidden, a_.hidden_by_sample);
+        const Products::Factors<kAttention + kHidden> deep(a_.deep);
+        const Products::Factors<kHidden> density_back(a_.density_back);
+        const Products::Factors<72> back(a_.back);
+        add_products(deep, kAttention, kHidden, a_.in_by_sample, kTrainIn, sums.density_0[frame].get());
+        add_attention(deep, sums.attention.get());
+        add_products(density_back, 0, kHidden, a_.density_by_sample, kHidden, sums.density_1.get());
+        add_products(back, 0, kHidden, a_.color_by_sample, kColorIn, sums.color_0.get());
+        add_outputs(back, sums);
     }
     lanes::F feature_gradient(int group, int feature) {
         return lanes::load(a_.feature_back.row(group, feature));
@@ -237,35 +215,36 @@ class TrainedField {
         return lanes::load(rows[axis] + g * 16);
     }
     template <int Rows>
-    void layer(const Network::Layer& w, const uint32_t* x, int stride, TrainActivations::Rows16<Rows>& y) {
+    void layer(const Products::Layer& w, const uint32_t* x, int stride, Rows16<Rows>& y) {
         Network::Thread none;
-        Network::layer(w, x, stride, kTrainGroups, y.words(), y.stride, none);
+        Products::layer(w, x, stride, kTrainGroups, y.words(), y.stride, none);
     }
     // Where the layer's output was 0, nothing goes back.
     template <int Rows, int OutRows>
-    void masked(const Network::Layer& w, const uint32_t* x, int stride,
-                TrainActivations::Rows16<Rows>& output, TrainActivations::Rows16<OutRows>& to, int row) {
-        Network::multiply(w, x, stride, kTrainGroups, [&](int g, int r, lanes::F v) {
+    void masked(const Products::Layer& w, const uint32_t* x, int stride,
+                Rows16<Rows>& output, Rows16<OutRows>& to, int row) {
+        Products::multiply(w, x, stride, kTrainGroups, [&](int g, int r, lanes::F v) {
             const lanes::Mask open = lanes::above_zero(lanes::load(output.row(g, r)));
             lanes::store(to.row(g, row + r), lanes::only_where(open, v));
         });
     }
     // The features are the last 48 columns of the input: gather them once, multiply as usual.
-    void add_attention(float* sum) {
-        alignas(64) float features[kTrainBlock * kPaddedFeatures];
-        for (int sample = 0; sample < kTrainBlock; ++sample)
-            std::memcpy(features + sample * kPaddedFeatures,
-                        a_.in_by_sample + sample * kTrainIn + kAttention, sizeof(float) * kPaddedFeatures);
-        add_products(a_.deep, 0, kAttention, features, kPaddedFeatures, sum);
+    void add_attention(const Products::Factors<kAttention + kHidden>& deep, float* sum) {
+        alignas(64) Products::Value features[Products::kRowsBySample * kPaddedFeatures];
+        copy_columns(a_.in_by_sample, kTrainIn, kAttention, kPaddedFeatures, features);
+        add_products(deep, 0, kAttention, features, kPaddedFeatures, sum);
     }
     // Eight rows at once for one (density) and three (colour); the rest are not read.
-    void add_outputs(NetworkGradients& sums) {
-        alignas(64) float density_hidden[kTrainBlock * kHidden];
-        for (int sample = 0; sample < kTrainBlock; ++sample)
-            std::memcpy(density_hidden + sample * kHidden, a_.color_by_sample + sample * kColorIn,
-                        sizeof(float) * kHidden);
-        add_products(a_.back, kHidden, 8, density_hidden, kHidden, sums.sigma.get());
-        add_products(a_.back, kHidden, 8, a_.hidden_by_sample, kHidden, sums.color_1.get());
+    void add_outputs(const Products::Factors<72>& back, NetworkGradients& sums) {
+        alignas(64) Products::Value density_hidden[Products::kRowsBySample * kHidden];
+        copy_columns(a_.color_by_sample, kColorIn, 0, kHidden, density_hidden);
+        add_products(back, kHidden, 8, density_hidden, kHidden, sums.sigma.get());
+        add_products(back, kHidden, 8, a_.hidden_by_sample, kHidden, sums.color_1.get());
+    }
+    static void copy_columns(const Products::Value* from, int from_cols, int first, int cols,
+                             Products::Value* to) {
+        for (int s = 0; s < Products::kRowsBySample; ++s)
+            std::memcpy(to + s * cols, from + s * from_cols + first, sizeof(*to) * cols);
     }
 
     const HashLevels& levels_;

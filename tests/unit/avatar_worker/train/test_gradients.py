@@ -1,6 +1,6 @@
 """The compiled step against autograd through the checkpoint's own formulas."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -8,13 +8,18 @@ import torch
 
 from avatar_worker.render.checkpoint_layout import Flavour
 from avatar_worker.render.field import HeadField
-from avatar_worker.render.kernels.isa import available_isas
 from avatar_worker.render.occupancy import pack_cells
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
-from avatar_worker.train.kernels import Rays, StepCounts, TrainerKernel, load_trainer
-from avatar_worker.train.kernels.cpu import Trained
+from avatar_worker.train.kernels import (
+    Rays,
+    StepCounts,
+    StepKernel,
+    Trained,
+    TwinKernel,
+    load_trainer,
+)
 from tests.unit.avatar_worker.train.twin import head_weights, twin_step
 
 pytestmark = pytest.mark.unit
@@ -26,10 +31,10 @@ CAP = 9
 ENTROPY, DISTORTION = 0.02, 0.3
 
 
-@pytest.fixture(scope="module", params=["avx512", "avx2"])
-def kernel(request: pytest.FixtureRequest) -> TrainerKernel:
-    if request.param not in {isa.name for isa in available_isas()}:
-        pytest.skip(f"this processor has no {request.param}")
+@pytest.fixture(scope="module", params=["avx512bf16", "avx512", "avx2", "twin"])
+def kernel(request: pytest.FixtureRequest) -> StepKernel:
+    if request.param == "twin":
+        return TwinKernel("cpu")
     try:
         return load_trainer(threads=2, isa=request.param)
     except TrainingError as error:
@@ -87,12 +92,44 @@ def some_rays(counts: tuple[int, ...]) -> Rays:
     )
 
 
+class Near(NamedTuple):
+    """How much a kernel may differ from autograd.
+
+    Attributes:
+        loss: relative, of losses.
+        each: cosine of every tensor's gradient, at least.
+        whole: cosine and length of the gradient of all tensors together.
+    """
+
+    loss: float
+    each: float
+    whole: float
+
+
+def near(kernel: StepKernel) -> Near:
+    # Factors of eight bits; what depends on differences between features suffers most.
+    return Near(1e-2, 0.95, 0.02) if "bf16" in kernel.name else Near(1e-4, 0.99999, 1e-3)
+
+
+def assert_alike(
+    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], allowed: Near
+) -> None:
+    """Gradients of the same tensors in the same directions, and of the same length in all."""
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert gradient.norm() > 0, name
+        assert cosine(found[name], gradient) > allowed.each, name
+    whole = [torch.cat([g.reshape(-1) for g in of.values()]) for of in (found, expected)]
+    assert cosine(*whole) > 1 - allowed.whole
+    assert float(whole[0].norm() / whole[1].norm()) == pytest.approx(1, abs=allowed.whole)
+
+
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a * b).sum() / (a.norm() * b.norm()))
 
 
 @pytest.mark.parametrize(("eye", "n_eye"), [("upper", 7), ("au45", 1)])
-def test_losses_and_gradients_equal_autograd(kernel: TrainerKernel, eye: str, n_eye: int):
+def test_losses_and_gradients_equal_autograd(kernel: StepKernel, eye: str, n_eye: int):
     head, cells = seen_head(eye, n_eye), ball()
     rays = some_rays((150, 90))
     random = torch.Generator().manual_seed(3)
@@ -123,24 +160,69 @@ def test_losses_and_gradients_equal_autograd(kernel: TrainerKernel, eye: str, n_
     )  # fmt: skip
     torch.autograd.backward(list(merged), list(grads))
 
-    assert counts.color_loss == pytest.approx(twin.color_loss.item(), rel=1e-5)
-    assert counts.entropy == pytest.approx(twin.entropy.item(), rel=1e-4)
-    assert counts.distortion == pytest.approx(twin.distortion.item(), rel=1e-4)
+    allowed = near(kernel)
+    assert counts.color_loss == pytest.approx(twin.color_loss.item(), rel=allowed.loss / 10)
+    assert counts.entropy == pytest.approx(twin.entropy.item(), rel=3 * allowed.loss)
+    assert counts.distortion == pytest.approx(twin.distortion.item(), rel=3 * allowed.loss)
     assert counts.trained == counts.used == int(trained.is_kept.sum())
     found = {name: w.grad for name, w in head.weights.items() if w.grad is not None}
     assert head.code.grad is not None
     assert tables.grad is not None
     found["code"] = head.code.grad
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        assert gradient.norm() > 0, name
-        assert cosine(found[name], gradient) > 0.99999, name
-        assert float(found[name].norm() / gradient.norm()) == pytest.approx(1, abs=1e-3), name
-    assert cosine(grad_tables, tables.grad) > 0.99999
-    assert float(grad_tables.norm() / tables.grad.norm()) == pytest.approx(1, abs=1e-3)
+    assert_alike(found, expected, allowed)
+    assert_alike({"tables": grad_tables}, {"tables": tables.grad}, allowed)
 
 
-def test_samples_of_little_weight_are_left_out(kernel: TrainerKernel):
+def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
+    """A loss of neighbouring colours, given as its gradient, against autograd through it all."""
+    head, cells, rays = seen_head(), ball(), some_rays((120, 70))
+    random = torch.Generator().manual_seed(4)
+    windows, eyes = torch.rand(2, 8, 512, generator=random) * 3, torch.rand(2, 7, generator=random)
+
+    def edges(colors: torch.Tensor) -> torch.Tensor:
+        return (colors.diff(dim=0) ** 2).mean() * 3
+
+    tables = head.tables.clone().requires_grad_()
+    weights = head_weights(head, tables, torch.from_numpy(pack_cells(cells)), torch.tensor(AABB))
+    twin = twin_step(
+        weights, rays, poses(), INTRINSICS, SIZE, head.audio_vectors(windows), eyes, CAP
+    )
+    (twin.color_loss + ENTROPY * twin.entropy + edges(twin.colors)).backward()
+    expected = {name: w.grad.clone() for name, w in head.weights.items() if w.grad is not None}
+    for tensor in (*head.weights.values(), head.code):
+        tensor.grad = None
+
+    merged = head.merged(windows, eyes)
+    plain = merged.plain()
+    view: dict[str, Any] = {
+        "merged": plain, "tables": head.tables, "occupancy": dense_bits(cells), "poses": poses(),
+        "intrinsics": INTRINSICS, "size": (SIZE, SIZE), "aabb": AABB, "cap": CAP,
+    }  # fmt: skip
+    colors = kernel.colors(rays, **view)
+    allowed = near(kernel)
+    torch.testing.assert_close(colors, twin.colors.detach(), rtol=allowed.loss, atol=allowed.loss)
+    leaf = colors.clone().requires_grad_()
+    (further,) = torch.autograd.grad(edges(leaf), leaf)
+    grads, grad_tables = plain.zeros(), torch.zeros_like(head.tables)
+    drawn = torch.empty_like(colors)
+    kernel.step(
+        rays, grad_merged=grads, grad_tables=grad_tables, entropy=ENTROPY, distortion=0.0,
+        keep=-1.0, further=further, drawn=drawn, **view,
+    )  # fmt: skip
+    assert torch.equal(drawn, colors)
+    torch.autograd.backward(list(merged), list(grads))
+    assert tables.grad is not None
+    found = {name: w.grad for name, w in head.weights.items() if w.grad is not None}
+    assert_alike(found, expected, allowed)
+    assert_alike({"tables": grad_tables}, {"tables": tables.grad}, allowed)
+    with pytest.raises(ValueError, match="further"):
+        kernel.step(
+            rays, grad_merged=grads, grad_tables=grad_tables, entropy=0.0, distortion=0.0,
+            further=further[:5], **view,
+        )  # fmt: skip
+
+
+def test_samples_of_little_weight_are_left_out(kernel: StepKernel):
     head = seen_head()
     merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
 
@@ -159,7 +241,7 @@ def test_samples_of_little_weight_are_left_out(kernel: TrainerKernel):
     assert set(trained.ray[trained.is_kept].tolist()) <= set(range(300))
 
 
-def test_a_step_gives_the_same_bits_twice(kernel: TrainerKernel):
+def test_a_step_gives_the_same_bits_twice(kernel: StepKernel):
     head = seen_head()
     merged = head.merged(torch.ones(2, 8, 512), torch.ones(2, 7)).plain()
     results = []
@@ -176,7 +258,7 @@ def test_a_step_gives_the_same_bits_twice(kernel: TrainerKernel):
     assert torch.equal(results[0], results[2])
 
 
-def test_density_and_features_equal_the_twin(kernel: TrainerKernel):
+def test_density_and_features_equal_the_twin(kernel: StepKernel):
     head = seen_head()
     windows, eyes = torch.ones(1, 8, 512), torch.full((1, 7), 0.4)
     weights = head_weights(
@@ -187,7 +269,8 @@ def test_density_and_features_equal_the_twin(kernel: TrainerKernel):
         audio = head.audio_vectors(windows)[0]
         twin = HeadField(weights, torch.device("cpu"))(points, points, audio, eyes[0])
         found = kernel.density(points.T, head.merged(windows, eyes).plain(), head.tables)
-    torch.testing.assert_close(found, twin.sigma.log(), rtol=1e-4, atol=1e-4)
+    allowed = near(kernel).loss
+    torch.testing.assert_close(found, twin.sigma.log(), rtol=allowed, atol=3 * allowed)
     columns = points.T.contiguous()
     torch.testing.assert_close(
         kernel.features(columns, head.tables), twin.features.T, rtol=1e-4, atol=1e-4
@@ -198,7 +281,7 @@ def test_density_and_features_equal_the_twin(kernel: TrainerKernel):
     assert float(grad_tables.sum()) == pytest.approx(36 * 128, rel=1e-4)
 
 
-def test_adam_equals_torch(kernel: TrainerKernel):
+def test_adam_equals_torch(kernel: StepKernel):
     start = torch.linspace(-1, 1, 1000)
     values, squares = start.clone(), torch.zeros(1000)
     parameter = start.clone().requires_grad_()
@@ -214,7 +297,7 @@ def test_adam_equals_torch(kernel: TrainerKernel):
     torch.testing.assert_close(values, parameter.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_wrong_arrays_are_named(kernel: TrainerKernel):
+def test_wrong_arrays_are_named(kernel: StepKernel):
     head = seen_head()
     merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
     good: dict[str, Any] = {

@@ -13,8 +13,8 @@ from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.checkpoints import forget, read_state, write_head, write_state
 from avatar_worker.train.dataset import AABB, TrainingData
 from avatar_worker.train.errors import TrainingError
-from avatar_worker.train.footage import FramePixels
-from avatar_worker.train.kernels import TrainerKernel, load_trainer
+from avatar_worker.train.footage import FramePixels, Rectangle
+from avatar_worker.train.kernels import TrainerKernel, TwinKernel, load_trainer
 from avatar_worker.train.occupancy import hull_of
 from avatar_worker.train.schedule import plan, rays_per_frame
 from avatar_worker.train.trainer import Trainer
@@ -58,6 +58,7 @@ def made_up_data(seed: int = 0) -> TrainingData:
                 background=green.to(torch.uint8).expand(len(pixel), 3),
                 is_core=inside,
                 is_lower_face=everything > len(pixel) // 2,
+                lips=Rectangle(16, 46, 18, 48),
                 regions=dict.fromkeys(("head", "face", "mouth", "eyes"), everything),
             )
         )
@@ -84,6 +85,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for name, value in (("FIRST_UPDATE", 2), ("OCCUPANCY_STEPS", 2), ("FIRST_REFRESH", 4),
                         ("REFRESH_STEPS", 4)):  # fmt: skip
         monkeypatch.setattr(f"avatar_worker.train.trainer.{name}", value)
+    assert plan(N_STEPS - 1, 1 - 1 / N_STEPS).is_lip_step  # as do patches of the lips
     data = made_up_data()
     whole = trained(Trainer(data, kernel), N_STEPS)
     write_state(tmp_path, trained(Trainer(data, kernel), 9).state())
@@ -97,6 +99,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for key, tensor in whole.head.weights.items():
         assert torch.equal(resumed.head.weights[key], tensor), key
     assert torch.equal(resumed.occupancy.bits, whole.occupancy.bits)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_the_twin_trains_as_the_compiled_step_does(monkeypatch: pytest.MonkeyPatch):
+    """The path of a GPU, on the CPU: losses stay together as long as rounding lets them."""
+    for name, value in (("FIRST_UPDATE", 2), ("OCCUPANCY_STEPS", 2), ("FIRST_REFRESH", 4),
+                        ("REFRESH_STEPS", 4)):  # fmt: skip
+        monkeypatch.setattr(f"avatar_worker.train.trainer.{name}", value)
+    data = made_up_data()
+    exact = load_trainer(threads=2, isa="avx2")  # like the twin in float32 throughout
+    runs = [Trainer(data, exact), Trainer(data, TwinKernel("cpu"))]
+    for step in range(8):
+        for run in runs:
+            run.step(step / 8)  # the last ones look at the lips
+        assert runs[1].progress.loss == pytest.approx(runs[0].progress.loss, rel=2e-3)
+    # Its state is resumed by the other.
+    runs[0].restore(runs[1].state())
+    assert torch.equal(runs[0].head.tables, runs[1].head.tables)
+    trained(runs[0], 1)
 
 
 def test_training_learns_what_it_is_shown(kernel: TrainerKernel):
@@ -163,6 +184,8 @@ def test_rates_fall_and_rays_follow_the_cost():
     assert plan(500, 0.1).distortion == pytest.approx(0.05)  # half of the ramp of 1000 steps
     assert plan(5000, 0.9).distortion == pytest.approx(0.05)  # half again at the end
     assert (plan(0, 0.0).cap, plan(2000, 0.5).cap) == (20, 24)
+    assert not plan(8001, 0.59).is_lip_step
+    assert [plan(step, 0.6).is_lip_step for step in (8000, 8001)] == [False, True]
     assert rays_per_frame(512, 16.0) == 512  # 32 768 samples / 4 frames / 16
     assert rays_per_frame(512, 4.0) == 640  # at most a quarter more at once
     assert rays_per_frame(2048, 2.0) == 2048

@@ -16,11 +16,12 @@ from avatar_worker.train.kernels import Rays
 
 @dataclass
 class TwinStep:
-    """Losses of a step, means over rays, ready to be differentiated."""
+    """Losses of a step, means over rays, and the rays' colours, ready to be differentiated."""
 
     color_loss: Tensor
     entropy: Tensor
     distortion: Tensor
+    colors: Tensor
 
 
 def head_weights(head: TrainedHead, tables: Tensor, bitfield: Tensor, aabb: Tensor) -> HeadWeights:
@@ -46,7 +47,7 @@ def twin_step(
     device = torch.device("cpu")
     field = HeadField(weights, device)
     occupancy = OccupancyGrid(weights.density_bitfield, device)
-    losses, entropies, distortions = [], [], []
+    losses, entropies, distortions, colors = [], [], [], []
     start = 0
     for frame, count in enumerate(rays.counts):
         part = slice(start, start + count)
@@ -68,6 +69,7 @@ def twin_step(
             w = (alpha * through[:-1])[:n_used]
             rest = through[n_used]
             color = (w[:, None] * sample.rgb[:n_used]).sum(0) + rest * rays.background[part][i]
+            colors.append(color)
             losses.append((color - rays.target[part][i]).abs().mean())
             opacity = (1 - rest).clamp(1e-5, 1 - 1e-5)
             entropies.append(-opacity * opacity.log2() - (1 - opacity) * (1 - opacity).log2())
@@ -75,4 +77,4 @@ def twin_step(
             spread = (w[:, None] * w * (t[:, None] - t).abs()).sum()
             distortions.append(spread + (w**2).sum() * STEP / 3)
     means = [torch.stack(values).mean() for values in (losses, entropies, distortions)]
-    return TwinStep(*means)
+    return TwinStep(*means, torch.stack(colors))

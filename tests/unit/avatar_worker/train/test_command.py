@@ -1,0 +1,72 @@
+"""`python -m avatar_worker train`: what it refuses, and that it does what it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from avatar_worker.train.checkpoints import read_scores
+from avatar_worker.train.command import main
+from avatar_worker.train.errors import TrainingError
+from tests.unit.avatar_worker import mini
+
+pytestmark = pytest.mark.unit
+
+
+def call(workspace: Path, *more: str) -> int:
+    return main(["--data", str(mini.DATA), "--ave", str(mini.ENCODER), "--workspace",
+                 str(workspace), "--threads", "1", *more])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--steps", "0"), "--steps must be 1 or more"),
+        (("--minutes", "nan"), "--minutes must be more than 0"),
+        (("--patience", "0"), "--patience must be 1 or more"),
+        (("--save-every", "nan"), "--save-every"),
+        (("--head-ckpt", "x"), "--head-ckpt belongs to --torso"),
+        (("--from", "nowhere", "--steps", "1"), "expected a checkpoint, a workspace or a"),
+        (("--torso", "--steps", "1"), "--torso needs --head-ckpt"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_a_sentence(
+    options: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert call(tmp_path / "w", *options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_without_a_gpu_none_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert call(tmp_path, "--device", "cuda") == 2
+    assert "finds no GPU" in capsys.readouterr().err
+
+
+def test_without_a_compiled_step_training_goes_on_in_pytorch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise TrainingError("no C++ compiler")
+
+    monkeypatch.setattr("avatar_worker.train.command.load_trainer", refuse)
+    caplog.set_level("INFO")
+    assert call(tmp_path, "--steps", "1", "--from", str(mini.WORKSPACE)) == 0
+    assert "no C++ compiler: training goes on in PyTorch" in caplog.text
+    assert "training kernel: PyTorch on cpu" in caplog.text
+    assert "tensors taken over" in caplog.text
+    # It began with a trained head: after one step it is still one.
+    (line,) = read_scores(tmp_path)
+    assert line["face_db"] > 18
+
+
+def test_a_broken_folder_is_refused_with_its_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["--data", str(tmp_path), "--workspace", str(tmp_path / "w")]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be trained on" in said
+    for name in ("transforms_train.json is absent", "bc.jpg is absent", "aud.wav is absent"):
+        assert f"\n  - {name}" in said
+    assert not (tmp_path / "w").exists()
