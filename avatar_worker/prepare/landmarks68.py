@@ -6,10 +6,14 @@ first, clockwise), 48–59 outer lips, 60–67 inner lips. Each point of the mes
 place of the face; the mesh is symmetric, so a left point is the mirror of a right one.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from avatar_worker.prepare.models.detector import FaceDetector
+from avatar_worker.prepare.models.mesh import FaceMesh
 
 MESH_POINTS: Final = (
     *(127, 234, 93, 132, 172, 136, 149, 148, 152),  # jaw, the person's right ear to the chin
@@ -25,3 +29,19 @@ MESH_POINTS: Final = (
 def landmarks(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Column and row of the 68 landmarks. [468, 3] → [68, 2]"""
     return np.asarray(mesh[list(MESH_POINTS), :2])
+
+
+def landmark_finder() -> Callable[[NDArray[np.uint8]], NDArray[np.float32] | None]:
+    """Finds the landmarks of single pictures, RGB [H, W, 3] → [68, 2]; None without a face.
+
+    Raises:
+        ModelsMissingError: the networks are not installed; the text says how to.
+    """
+    mesh = FaceMesh(FaceDetector())
+
+    def find(picture: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        mesh.forget()
+        points = mesh(picture)
+        return None if points is None else landmarks(points).astype(np.float32)
+
+    return find

@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.prepare.errors import ModelsMissingError
+from avatar_worker.prepare.landmarks68 import landmark_finder
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.render.checkpoint_layout import EyeMode
 from avatar_worker.render.data_folder import read_split
@@ -27,7 +29,7 @@ from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.folder_check import require_whole_folder
 from avatar_worker.train.kernels import StepKernel, TwinKernel, load_trainer
 from avatar_worker.train.run import Limits, Run
-from avatar_worker.train.scores import HeldOut, HeldOutTorso
+from avatar_worker.train.scores import HeldOut, HeldOutTorso, LandmarkFinder
 from avatar_worker.train.sync_score import mouth_activity
 from avatar_worker.train.torso import TorsoTrainer, read_torso_data
 from avatar_worker.train.trainer import Trainer
@@ -180,11 +182,19 @@ def _held_out(options: argparse.Namespace, eye: EyeMode) -> HeldOut | None:
         log.info("no scores: %s", error)
         return None
     encoder = open_encoder(options.data, options.ave)
-    log.info("no distance of landmarks: no tool that finds them is installed")
     activity = mouth_activity(read_sound(options.data / "aud.wav").mono())
     with _Bars() as bars:
         windows = audio_windows(footage, encoder, bars)
-    return HeldOut(footage, windows, activity, options.threads)
+    return HeldOut(footage, windows, activity, options.threads, _landmark_finder())
+
+
+def _landmark_finder() -> LandmarkFinder | None:
+    """What `prepare` finds landmarks with, where it is installed."""
+    try:
+        return landmark_finder()
+    except ModelsMissingError as error:
+        log.info("no distance of landmarks: %s", error)
+        return None
 
 
 class _Bars:

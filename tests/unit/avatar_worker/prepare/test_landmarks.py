@@ -10,7 +10,7 @@ from avatar_worker.prepare.crop import Crop
 from avatar_worker.prepare.errors import FootageError
 from avatar_worker.prepare.files import write_picture
 from avatar_worker.prepare.job import CHUNK_FRAMES, Job
-from avatar_worker.prepare.landmarks68 import MESH_POINTS, landmarks
+from avatar_worker.prepare.landmarks68 import MESH_POINTS, landmark_finder, landmarks
 from avatar_worker.prepare.models.detector import FaceDetector
 from avatar_worker.prepare.models.mesh import FaceMesh
 from avatar_worker.prepare.steps.landmarks import write_landmarks
@@ -112,3 +112,19 @@ def test_a_clip_with_hardly_a_face_is_refused(tmp_path: Path) -> None:
     job = folder_of(tmp_path, [mira(n) for n in range(10)])
     with pytest.raises(FootageError, match="10 frames show a face; at least 11"):
         write_landmarks(job, lambda done, total: None)
+
+
+def test_landmarks_of_a_single_picture_do_not_depend_on_the_one_before() -> None:
+    find = landmark_finder()
+    first, second = mira(0), mira(40)
+    alone = find(first)
+    find(second)
+    again = find(first)
+    assert alone is not None
+    assert again is not None
+    assert np.array_equal(alone, again)
+    assert alone.shape == (68, 2)
+    height, width = first.shape[:2]
+    assert (alone >= 0).all()
+    assert (alone < (width, height)).all()
+    assert find(np.zeros((512, 512, 3), np.uint8)) is None
