@@ -22,6 +22,8 @@ DATA = MINI / "data" / "mini"
 WORKSPACE = MINI / "model" / "trial_mini"
 MALFORMED = MINI / "model" / "malformed"
 ENCODER = MINI / "ave" / "audio_visual_encoder.pth"
+HAS_TRAINING_FILES = (DATA / "parsing/0.png").is_file() and (DATA / "ori_imgs/0.lms").is_file()
+"""What only training reads is not among the committed data."""
 CROSS_WAV = MINI / "audio" / "cross.wav"
 
 

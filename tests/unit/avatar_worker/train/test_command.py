@@ -11,12 +11,17 @@ from tests.unit.avatar_worker import mini
 
 pytestmark = pytest.mark.unit
 
+needs_training_files = pytest.mark.skipif(
+    not mini.HAS_TRAINING_FILES, reason="what only training reads is not among the committed data"
+)
+
 
 def call(workspace: Path, *more: str) -> int:
     return main(["--data", str(mini.DATA), "--ave", str(mini.ENCODER), "--workspace",
                  str(workspace), "--threads", "1", *more])  # fmt: skip
 
 
+@needs_training_files
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -44,6 +49,7 @@ def test_without_a_gpu_none_is_used(
     assert "finds no GPU" in capsys.readouterr().err
 
 
+@needs_training_files
 def test_without_a_compiled_step_training_goes_on_in_pytorch(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):

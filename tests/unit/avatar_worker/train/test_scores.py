@@ -15,7 +15,13 @@ from avatar_worker.train.scores import HeldOut, Picture, lmd_px, psnr_db, sharpn
 from avatar_worker.train.sync_score import mouth_activity
 from tests.unit.avatar_worker import mini
 
-pytestmark = pytest.mark.unit
+pytestmark = [
+    pytest.mark.unit,
+    pytest.mark.skipif(
+        not mini.HAS_TRAINING_FILES,
+        reason="what only training reads is not among the committed data",
+    ),
+]
 
 
 def checkpoint_of_fixture() -> dict[str, object]:
