@@ -62,13 +62,15 @@ HEAD_POINTS = 0.3 * np.array(list(itertools.product((-1, 1), repeat=3)), np.floa
 class Watched:
     """The engine's renderer; remembers the last request."""
 
+    max_batch = 1
+
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         self.last: RenderRequest | None = None
 
-    def render(self, request: RenderRequest) -> np.ndarray:
-        self.last = request
-        return self._renderer.render(request)
+    def render_all(self, requests: list[RenderRequest]) -> list[np.ndarray]:
+        self.last = requests[-1]
+        return self._renderer.render_all(requests)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ async def serve(claims: list[Claim], redis_url: str, device: str, seconds: float
         reporter = SessionReporter(ReportQueue(lambda: None), claim.session, claim.epoch, "bench")
         run = sessions.Session(claim, around, reporter, began_s=time.monotonic())
         engine = loop.run_in_executor(loaders, shelf.take, claim)
-        runs.append((run, asyncio.create_task(run.run(engine, {}))))
+        runs.append((run, asyncio.create_task(run.run(engine))))
     await until(lambda: all(run.figures().frames > 0 for run, _ in runs))
     print("ready", flush=True)
     await until(lambda: all(run.figures().speaking for run, _ in runs))
