@@ -18,7 +18,7 @@ def frame(pcm: bytes) -> rtc.AudioFrame:
     return rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // 2)
 
 
-async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
     """Wait for a condition; fail when it does not come true in time."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  # the condition is anything
