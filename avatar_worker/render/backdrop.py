@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from avatar_worker.render.errors import UnsupportedCharacterError
-from avatar_worker.render.scene import Scene, SceneCache, SceneSource
+from avatar_worker.render.scene import MadeScenes, Scene, SceneSource
 
 BACKDROP_CACHE_BYTES: Final = 256 * 1024**2
 Colour = tuple[int, int, int]
@@ -113,7 +113,7 @@ def cut_out(
     return picture.astype(np.uint8)
 
 
-class BackdropScenes:
+class BackdropScenes(MadeScenes):
     """Scenes before a still picture instead of their own; each is made when first asked for.
 
     Args:
@@ -130,23 +130,8 @@ class BackdropScenes:
         cache_bytes: int = BACKDROP_CACHE_BYTES,
     ) -> None:
         torso_of(scenes, 0)  # refused now rather than in the middle of a session
-        self._scenes = scenes
-        load = partial(_with_backdrop, scenes, np.asarray(still, np.uint8))
-        self._cache = SceneCache(load, cache_bytes)
-
-    @property
-    def n_scenes(self) -> int:
-        """Length of the pose track."""
-        return self._scenes.n_scenes
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        return self._scenes.size
-
-    def scene(self, index: int) -> Scene:
-        """Scene `index`, before the still picture."""
-        return self._cache(index)
+        make = partial(_with_backdrop, scenes, np.asarray(still, np.uint8))
+        super().__init__(scenes, make, cache_bytes)
 
 
 def _with_backdrop(scenes: SceneSource, still: UInt8[np.ndarray, "..."], index: int) -> Scene:

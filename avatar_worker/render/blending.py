@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from avatar_worker.render.errors import UnsupportedCharacterError
-from avatar_worker.render.scene import Scene, SceneCache, SceneSource
+from avatar_worker.render.scene import MadeScenes, Scene, SceneSource
 
 BLEND_MAX_PX: Final = 32.0
 """Beyond this a mask of a face covers hair and shoulders, or nothing."""
@@ -66,7 +66,7 @@ def blend_mask(mask: UInt8[np.ndarray, "H W"], blend: Blend) -> UInt8[np.ndarray
     return mask
 
 
-class BlendedScenes:
+class BlendedScenes(MadeScenes):
     """Portrait scenes with their masks changed; each is made when it is first asked for.
 
     Args:
@@ -85,24 +85,7 @@ class BlendedScenes:
         masked: bool,
         cache_bytes: int = BLENDED_CACHE_BYTES,
     ) -> None:
-        self._scenes = scenes
-        # no method of our own: a cycle would keep the pictures when nobody wants them any more
-        load = partial(_blended, scenes, blend, masked=masked)
-        self._cache = SceneCache(load, cache_bytes)
-
-    @property
-    def n_scenes(self) -> int:
-        """Length of the pose track."""
-        return self._scenes.n_scenes
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        return self._scenes.size
-
-    def scene(self, index: int) -> Scene:
-        """Scene `index`, its mask changed."""
-        return self._cache(index)
+        super().__init__(scenes, partial(_blended, scenes, blend, masked=masked), cache_bytes)
 
 
 def _blended(scenes: SceneSource, blend: Blend, index: int, *, masked: bool) -> Scene:

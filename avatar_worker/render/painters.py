@@ -67,11 +67,10 @@ class KernelPainter:
         cap: int | None,
     ) -> tuple[UInt8[np.ndarray, "H W 3"], Counts]:
         """The picture, and what it cost."""
-        height, width = scene.background.shape[:2]
         background = scene.background_levels
         out = np.empty_like(background)
         counts = self._packed.paint(
-            Camera(np.ascontiguousarray(scene.pose, np.float32), scene.intrinsics, height, width),
+            _camera(scene),
             enc_a,
             eye,
             background=background,
@@ -89,10 +88,8 @@ class KernelPainter:
     ) -> Float[np.ndarray, "H W 4"]:
         """See `renderer.HeadPainter`."""
         height, width = scene.background.shape[:2]
-        pose = np.ascontiguousarray(scene.pose, np.float32)
-        camera = Camera(pose, scene.intrinsics, height, width)
         pixels = order_pixels(height, width)
-        sums = self._packed.sums(camera, enc_a, eye, pixels=pixels, threads=self._threads)
+        sums = self._packed.sums(_camera(scene), enc_a, eye, pixels=pixels, threads=self._threads)
         layer = np.empty((height * width, 4), np.float32)
         layer[pixels, :3], layer[pixels, 3] = sums.rgb, sums.weight
         return layer.reshape(height, width, 4)
@@ -108,6 +105,11 @@ class KernelPainter:
             height, width = scene.background.shape[:2]
             self._orders[scene] = order_pixels(height, width, scene.mask)
         return self._orders[scene]
+
+
+def _camera(scene: Scene) -> Camera:
+    height, width = scene.background.shape[:2]
+    return Camera(np.ascontiguousarray(scene.pose, np.float32), scene.intrinsics, height, width)
 
 
 @cache

@@ -154,3 +154,32 @@ class SceneCache:
                 _, dropped = self._scenes.popitem(last=False)
                 self._bytes -= dropped.size_bytes
         return scene
+
+
+class MadeScenes:
+    """Scenes made from others, each when it is first asked for.
+
+    Args:
+        scenes: as many, and as large.
+        make: makes scene `index`. No method of whoever holds these scenes: a cycle would keep the
+            pictures when nobody wants them any more.
+        cache_bytes: memory for scenes that were used lately.
+    """
+
+    def __init__(self, scenes: SceneSource, make: Callable[[int], Scene], cache_bytes: int) -> None:
+        self._scenes = scenes
+        self._cache = SceneCache(make, cache_bytes)
+
+    @property
+    def n_scenes(self) -> int:
+        """Length of the pose track."""
+        return self._scenes.n_scenes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._scenes.size
+
+    def scene(self, index: int) -> Scene:
+        """Scene `index`."""
+        return self._cache(index)

@@ -55,7 +55,7 @@ class TorchPainter:
         self, frames: Sequence[Frame], *, portrait: bool, cap: int | None
     ) -> list[UInt8[np.ndarray, "H W 3"]]:
         """See `renderer.HeadPainter`."""
-        return [self._draw(*frame, portrait=portrait, cap=cap) for frame in frames]
+        return [self._draw(frame, portrait=portrait, cap=cap) for frame in frames]
 
     def picture(
         self,
@@ -69,18 +69,10 @@ class TorchPainter:
         """A single one."""
         return self.pictures([Frame(scene, enc_a, eye)], portrait=portrait, cap=cap)[0]
 
-    def _draw(
-        self,
-        scene: Scene,
-        enc_a: Float[np.ndarray, "32"],
-        eye: Float[np.ndarray, "n_eye"],
-        *,
-        portrait: bool,
-        cap: int | None,
-    ) -> UInt8[np.ndarray, "H W 3"]:
-        pixels = self.drawn_pixels(scene, portrait=portrait, cap=cap)
-        sums = self.sums(scene, enc_a, eye, pixels=pixels, cap=cap)
-        return self.finish(scene, sums, portrait=portrait, cap=cap)
+    def _draw(self, frame: Frame, *, portrait: bool, cap: int | None) -> UInt8[np.ndarray, "H W 3"]:
+        pixels = self.drawn_pixels(frame.scene, portrait=portrait, cap=cap)
+        sums = self.sums(*frame, pixels=pixels, cap=cap)
+        return self.finish(frame.scene, sums, portrait=portrait, cap=cap)
 
     @staticmethod
     def drawn_pixels(

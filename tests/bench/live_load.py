@@ -24,8 +24,9 @@ from avatar_contracts.audio import SAMPLE_RATE_HZ
 from avatar_contracts.beat import Claim
 from avatar_contracts.codec import to_json
 from avatar_platform.local.engines import LiveKitAddress, livekit_server, redis_server
+from tests.bench.live.claims import claim_of
 from tests.bench.live.producer import Producer
-from tests.bench.live.rooms import create_room, token
+from tests.bench.live.rooms import create_room
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT / "tests" / "data" / "synctalk-mini" / "audio" / "cross.wav"
@@ -45,20 +46,9 @@ def speech(seconds: float) -> np.ndarray:
     return np.resize(words, int(seconds * SAMPLE_RATE_HZ))
 
 
-def claim_of(livekit: LiveKitAddress, name: str) -> Claim:
-    return Claim(
-        session=name,
-        epoch=1,
-        livekit_url=livekit.url,
-        room=name,
-        token=token(livekit, name, "avatar", is_avatar=True),
-        avatar_identity="avatar",
-        agent_identity="agent",
-        character="mira",
-        bundle_sha256="mira",
-        engine="synctalk",
-        width=SIZE_PX,
-        height=SIZE_PX,
+def mira_claim(livekit: LiveKitAddress, name: str) -> Claim:
+    return claim_of(
+        livekit, name, SIZE_PX, character="mira", engine="synctalk", bundle_sha256="mira"
     )
 
 
@@ -72,7 +62,7 @@ async def measure(
     sound = speech(seconds + ROOM_FOR_SETTLING_S)
     with tempfile.TemporaryDirectory() as folder:
         claims = Path(folder) / "claims.json"
-        claims.write_text(json.dumps([to_json(claim_of(livekit, name)) for name in names]))
+        claims.write_text(json.dumps([to_json(mira_claim(livekit, name)) for name in names]))
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.bench.live.load_process", str(claims), redis_url, device,
             str(seconds), stdout=asyncio.subprocess.PIPE, cwd=ROOT,
