@@ -13,7 +13,6 @@ a full disk included, the file before is whole, and nothing half-written has a f
 import contextlib
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +21,11 @@ import torch
 
 from avatar_worker.render.torch_file import load_tensors
 from avatar_worker.train.errors import TrainingError
+from avatar_worker.whole_files import PART, write_whole
 
 STATE_FILE: Final = "training.pt"
 SCORES_FILE: Final = "scores.jsonl"
 BEST_FILE: Final = "ngp.pth"
-PART: Final = ".part"
 KEPT_HEADS: Final = 3
 
 
@@ -93,6 +92,20 @@ def read_state(workspace: Path) -> dict[str, Any] | None:
     return state
 
 
+def require_own(state: dict[str, Any], *, version: int, data: str) -> None:
+    """A state can be gone on from only by the program and with the data folder it is of.
+
+    Raises:
+        TrainingError: it is of another one.
+    """
+    if state.get("version") != version:
+        raise TrainingError("the stored training state is of another version")
+    if state.get("data") != data:
+        raise TrainingError(
+            "the workspace was trained on other data; choose another one or --restart"
+        )
+
+
 def note_scores(workspace: Path, line: dict[str, Any]) -> None:
     """Add a line to the score log; lines of steps that were lost since are dropped."""
     path = workspace / SCORES_FILE
@@ -113,24 +126,6 @@ def read_scores(workspace: Path) -> list[dict[str, Any]]:
             if isinstance(line, dict) and isinstance(line.get("step"), int):
                 lines.append(line)
     return lines
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """A file that is there completely or not at all.
-
-    Raises:
-        OSError: no room, no right; what was there before is untouched.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}{PART}")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_torch(path: Path, content: dict[str, Any]) -> None:

@@ -23,11 +23,11 @@ from avatar_worker.train.checkpoints import (
     write_best,
     write_head,
     write_state,
-    write_whole,
 )
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.progress import Progress
 from avatar_worker.train.scores import Scorer, Scores
+from avatar_worker.whole_files import write_whole
 
 PREVIEW_QUALITY: Final = 92
 SHOW_STEPS: Final = 25

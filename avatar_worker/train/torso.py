@@ -32,6 +32,7 @@ from avatar_worker.render.torso import (
     TorsoWeights,
     picture_plane,
 )
+from avatar_worker.train.checkpoints import require_own
 from avatar_worker.train.dataset import Report
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.progress import Progress, on_cpu
@@ -206,12 +207,7 @@ class TorsoTrainer:
         Raises:
             TrainingError: the state is of another data folder, or of another version.
         """
-        if state.get("version") != STATE_VERSION:
-            raise TrainingError("the stored training state is of another version")
-        if state.get("data") != self.data.fingerprint:
-            raise TrainingError(
-                "the workspace was trained on other data; choose another one or --restart"
-            )
+        require_own(state, version=STATE_VERSION, data=self.data.fingerprint)
         self.progress = Progress(**state["progress"])
         for key, tensor in self._weights.items():
             tensor.copy_(state["weights"][key])

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from avatar_worker.render.checkpoint_layout import PLANES, Flavour
+from avatar_worker.train.checkpoints import require_own
 from avatar_worker.train.dataset import TrainingData
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
@@ -203,12 +204,7 @@ class Trainer:
         Raises:
             TrainingError: the state is of another data folder, or of another version.
         """
-        if state.get("version") != STATE_VERSION:
-            raise TrainingError("the stored training state is of another version")
-        if state.get("data") != self.data.fingerprint:
-            raise TrainingError(
-                "the workspace was trained on other data; choose another one or --restart"
-            )
+        require_own(state, version=STATE_VERSION, data=self.data.fingerprint)
         self.progress = HeadProgress(**state["progress"])
         self.head.tables.copy_(state["tables"])
         self._squares.copy_(state["squares"])

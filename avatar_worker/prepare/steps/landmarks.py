@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_worker.prepare.errors import FootageError
-from avatar_worker.prepare.files import write_array, write_bytes
+from avatar_worker.prepare.files import write_array
 from avatar_worker.prepare.job import CHUNK_FRAMES, Job, Report, read_array
 from avatar_worker.prepare.landmarks68 import landmarks
 from avatar_worker.prepare.models.detector import FaceDetector
 from avatar_worker.prepare.models.mesh import N_POINTS, FaceMesh
+from avatar_worker.whole_files import write_whole
 
 MIN_FRAMES: Final = 11
 """One of eleven is held out."""
@@ -52,4 +53,4 @@ def _write_lists(job: Job, numbers: range, points: NDArray[np.float64]) -> None:
     for number, mesh in zip(numbers, points, strict=True):
         if np.isfinite(mesh).all():
             lines = "".join(f"{x:f} {y:f}\n" for x, y in landmarks(mesh))
-            write_bytes(job.folder / f"ori_imgs/{number}.lms", lines.encode())
+            write_whole(job.folder / f"ori_imgs/{number}.lms", lines.encode(), durable=False)

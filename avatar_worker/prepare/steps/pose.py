@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from avatar_worker.plain_files import read_plain
 from avatar_worker.prepare.errors import FolderError
-from avatar_worker.prepare.files import write_array, write_bytes, write_json
+from avatar_worker.prepare.files import write_array, write_json
 from avatar_worker.prepare.job import CHUNK_FRAMES, Job, Report, read_array
 from avatar_worker.prepare.mesh_parts import STEADY
 from avatar_worker.prepare.pose.bundle import Scene
@@ -19,6 +19,7 @@ from avatar_worker.prepare.pose.frame import head_axes, mesh_in_metres, rebased
 from avatar_worker.prepare.pose.smoothing import smooth
 from avatar_worker.prepare.pose.surface import Surface, steady_surface
 from avatar_worker.prepare.pose.template import Template, align, band, refine_template
+from avatar_worker.whole_files import write_whole
 
 TEMPLATE_FRAMES: Final = 150
 TEMPLATE_ROUNDS: Final = 4
@@ -105,7 +106,7 @@ def _template(job: Job, numbers: NDArray[np.int64], meshes: Floats, scene: Scene
     content = io.BytesIO()
     np.savez(content, points=template.surface.points, normals=template.surface.normals,
              look=template.look, weight=template.weight)  # fmt: skip
-    write_bytes(path, content.getvalue(), durable=True)
+    write_whole(path, content.getvalue())
     return template
 
 

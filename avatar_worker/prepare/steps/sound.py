@@ -5,9 +5,9 @@ import wave
 
 import numpy as np
 
-from avatar_worker.prepare.files import write_bytes
 from avatar_worker.prepare.job import Job, Report
 from avatar_worker.prepare.video import FPS, SOUND_RATE_HZ, read_speech
+from avatar_worker.whole_files import write_whole
 
 
 def write_sound(job: Job, report: Report) -> None:
@@ -21,5 +21,5 @@ def write_sound(job: Job, report: Report) -> None:
         file.setsampwidth(2)
         file.setframerate(SOUND_RATE_HZ)
         file.writeframes(np.rint(samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
-    write_bytes(job.folder / "aud.wav", content.getvalue(), durable=True)
+    write_whole(job.folder / "aud.wav", content.getvalue())
     report(1, 1)

@@ -9,12 +9,13 @@ import pytest
 
 from avatar_worker.prepare.crop import SIZE_PX, Crop, choose_crop
 from avatar_worker.prepare.errors import FolderError
-from avatar_worker.prepare.files import sweep, write_array, write_bytes, write_picture
+from avatar_worker.prepare.files import sweep, write_array, write_picture
 from avatar_worker.prepare.job import Job, read_array, read_picture
 from avatar_worker.prepare.journal import Journal, read_journal
 from avatar_worker.prepare.steps.frames import write_frames
 from avatar_worker.prepare.steps.sound import write_sound
 from avatar_worker.prepare.video import open_video
+from avatar_worker.whole_files import write_whole
 from tests.unit.avatar_worker.prepare.footage import film, mira, speech, still
 
 pytestmark = pytest.mark.unit
@@ -100,14 +101,14 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.bin"
-    write_bytes(path, b"old")
+    write_whole(path, b"old")
 
     def full(self: Path, target: Path) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left") as error:
-        write_bytes(path, b"new")
+        write_whole(path, b"new")
     assert error.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -120,7 +121,7 @@ def test_what_a_killed_run_left_unfinished_is_swept_away(tmp_path: Path) -> None
              tmp_path / "prepare/mesh/.0.npy.part"]  # fmt: skip
     for rest in rests:
         rest.write_bytes(b"half")
-    write_bytes(tmp_path / "ori_imgs/6.jpg", b"whole")
+    write_whole(tmp_path / "ori_imgs/6.jpg", b"whole")
     sweep(tmp_path)
     assert not any(rest.exists() for rest in rests)
     assert (tmp_path / "ori_imgs/6.jpg").read_bytes() == b"whole"

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from avatar_worker.train.checkpoints import read_scores, read_state, sweep, write_whole
+from avatar_worker.train.checkpoints import read_scores, read_state, sweep
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.progress import Progress
 from avatar_worker.train.run import Limits, Run
 from avatar_worker.train.scores import Scores
+from avatar_worker.whole_files import write_whole
 from tests.unit.avatar_worker import mini
 
 pytestmark = pytest.mark.unit
