@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from avatar_worker.recipes.speech import aligned, formant, joe, kokoro, programs
 from avatar_worker.recipes.speech.sentences import (
     CLOSURE_RICH,
+    FRENCH,
     TEST_SENTENCES,
     read_sentences,
 )
@@ -19,6 +20,19 @@ from avatar_worker.recipes.speech.utterance import Utterance
 
 UNSEEN_KOKORO = ("af_heart", "am_michael", "bf_emma", "bm_george")
 """Never trained on, mixes included."""
+
+UNSEEN_ABROAD = ("em_alex", "if_sara", "ff_siwis")
+"""Never trained on either: voices of Spanish, Italian and French."""
+
+_ABROAD = (
+    ("es", "es", ("ef_dora", "em_santa")),
+    ("it", "it", ("im_nicola",)),
+    ("pt", "pt-br", ("pf_dora", "pm_alex", "pm_santa")),
+)
+"""Language of the sentences, of the pronunciation, and Kokoro's voices in training. French and
+German are in no training set: how they are heard is how a language unknown to it is."""
+
+_TEST_SENTENCES_ABROAD = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,10 @@ def speech_sets(scale: float = 1.0) -> tuple[SpeechSet, ...]:
     def test(name: str, minutes: float, make: _MakeLine) -> SpeechSet:
         return SpeechSet(name, scale * minutes, False, lambda: _lines(name, False, make))
 
+    def abroad(name: str, minutes: float, language: str, make: _MakeLine) -> SpeechSet:
+        texts = read_sentences(language)[-_TEST_SENTENCES_ABROAD:]
+        return SpeechSet(name, scale * minutes, False, lambda: _made(name, texts, make))
+
     return (
         test("test-joe", 3.0, lambda i, text, rng: Line("joe", "joe", text)),
         test("test-ked", 1.6, lambda i, text, rng: Line("festival", "ked_diphone", text)),
@@ -80,11 +98,16 @@ def speech_sets(scale: float = 1.0) -> tuple[SpeechSet, ...]:
         test("test-espeak", 1.0, _espeak_line),
         test("test-pico", 2.5, _pico_line),
         test("test-kokoro", 1.5, _unseen_kokoro_line),
+        abroad("test-spanish", 1.2, "es", lambda i, t, rng: Line("kokoro", "em_alex", t, 1, "es")),
+        abroad("test-italian", 1.2, "it", lambda i, t, rng: Line("kokoro", "if_sara", t, 1, "it")),
+        abroad("test-german", 1.2, "de", lambda i, t, rng: Line("espeak", "de", t)),
+        SpeechSet("test-french", scale * 0.7, False, _french_lines),
         train("train-espeak", 5.0, _espeak_line),
-        train("train-flite", 7.6, _flite_line),
-        train("train-festival", 4.9, _festival_line),
-        train("train-joe", 10.2, lambda i, text, rng: Line("joe", "joe", text, _speed(rng))),
-        train("train-kokoro", 16.0, _kokoro_line),
+        train("train-flite", 8.0, _flite_line),
+        train("train-festival", 5.0, _festival_line),
+        train("train-joe", 14.0, lambda i, text, rng: Line("joe", "joe", text, _speed(rng))),
+        SpeechSet("train-abroad", scale * 15.0, True, _lines_abroad),
+        train("train-kokoro", 45.0, _kokoro_line),
     )
 
 
@@ -99,8 +122,30 @@ def _lines(name: str, is_training: bool, make: _MakeLine) -> Iterator[Line]:
     shuffled = random.Random(name).sample(texts, len(texts))
     if not is_training:
         shuffled = [*CLOSURE_RICH, *shuffled]
-    for index, text in enumerate(shuffled):
+    yield from _made(name, shuffled, make)
+
+
+def _made(name: str, texts: Sequence[str], make: _MakeLine) -> Iterator[Line]:
+    for index, text in enumerate(texts):
         yield make(index, text, random.Random(f"{name}/{index}"))
+
+
+def _lines_abroad() -> Iterator[Line]:
+    """Languages in turn; of each three lines two are Kokoro's and one is espeak-ng's."""
+    texts = {
+        language: read_sentences(language)[:-_TEST_SENTENCES_ABROAD] for language, _, _ in _ABROAD
+    }
+    for index in range(3 * min(map(len, texts.values()))):
+        at, (language, accent, voices) = index // 3, _ABROAD[index % 3]
+        text, rng = texts[language][at], random.Random(f"abroad/{index}")
+        if at % 3 == 2:
+            yield Line("espeak", accent + rng.choice(formant.VARIANTS), text, _speed(rng))
+        else:
+            yield Line("kokoro", rng.choice(voices), text, _speed(rng), accent)
+
+
+def _french_lines() -> Iterator[Line]:
+    return (Line("kokoro", "ff_siwis", text, language="fr-fr") for text in FRENCH)
 
 
 def _speed(rng: random.Random) -> float:
@@ -130,7 +175,8 @@ def _unseen_kokoro_line(index: int, text: str, rng: random.Random) -> Line:
 
 def _kokoro_line(index: int, text: str, rng: random.Random) -> Line:
     """45 % English voices in turn, 15 % any voice, 40 % mixes of two voices."""
-    voices = [voice for voice in kokoro.voice_names() if voice not in UNSEEN_KOKORO]
+    unseen = UNSEEN_KOKORO + UNSEEN_ABROAD
+    voices = [voice for voice in kokoro.voice_names() if voice not in unseen]
     english = [voice for voice in voices if voice[0] in "ab"]
     draw = rng.random()
     if draw < 0.45:

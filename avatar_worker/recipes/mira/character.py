@@ -1,4 +1,5 @@
-"""Mira's geometry: a blend of generic shape targets, 52 face units, and a head that turns.
+"""Mira's geometry: a blend of generic shape targets, 52 face units and one of our own, a head that
+turns.
 
 Nobody's likeness: the weights below mix macro targets and were chosen by eye.
 """
@@ -22,6 +23,7 @@ from avatar_worker.recipes.mira.mesh import (
     load_shape,
     load_units,
 )
+from avatar_worker.recipes.mira.units import TONGUE_TIP_UP
 
 SHAPE: dict[str, float] = {
     "macrodetails/caucasian-female-young": 0.55,
@@ -48,6 +50,14 @@ TEETH_SHIFT_DM: dict[str, tuple[float, float, float]] = {
     "helper-lower-teeth": (0.0, -0.028, -0.014),
     "helper-tongue": (0.0, -0.012, 0.0),
 }
+TONGUE_BENDS_DM = (0.82, 1.20)
+"""Depths (z) between which the tongue bends up: the root stays, the tip moves whole."""
+TONGUE_TIP_RISE_DM = 0.065
+TONGUE_TIP_FORWARD_DM = 0.035
+"""From where it rests to the ridge behind the upper teeth."""
+TONGUE_UNDERSIDE_SHARE = 0.3
+"""The underside hangs on the floor of the mouth: a slab that rises whole would leave the gap below
+the upper teeth black."""
 ARM_DOWN_DEG = 38.0
 NECK_SHARE = {"head": 1.0, "neck03": 0.72, "neck02": 0.42, "neck01": 0.16}
 """How much a vertex follows the head, per bone it hangs on."""
@@ -66,7 +76,7 @@ class Character:
         base: topology and groups of the base mesh.
         rest: [N, 3] dm, shaped, arms lowered, face neutral.
         head_share: [N] how far each vertex follows the head, 0…1.
-        units: 52 displacements [N, 3] dm by name.
+        units: displacements [N, 3] dm by name: 52 and the raised tip of the tongue.
     """
 
     def __init__(self, data: Path) -> None:
@@ -81,6 +91,7 @@ class Character:
             rest[self.base.vertices_of(group)] += shift
         self.rest: Floats = _lower_arms(rest, self.base, rig)
         self.head_share = _head_share(self.base, rig)
+        self.units[TONGUE_TIP_UP] = _tongue_tip_up(self.base, self.rest)
 
     def joint(self, name: str) -> Floats:
         """Centre [3] dm of the cube that marks a joint."""
@@ -118,6 +129,20 @@ def _head_share(base: BaseMesh, rig: Rig) -> Floats:
             share[base.vertices_of(str(group))] = 1.0
     # The ramp keeps the neck nearly still, so that one torso picture serves every frame.
     return smoothstep(share, 0.50, 0.95)
+
+
+def _tongue_tip_up(base: BaseMesh, rest: Floats) -> Floats:
+    """[N, 3] dm: the front of the tongue against the ridge of the upper teeth, as in t, d, n, l."""
+    tongue = base.vertices_of("helper-tongue")
+    _, height, depth = rest[tongue].T
+    bent = smoothstep(depth, *TONGUE_BENDS_DM)
+    front = height[depth > TONGUE_BENDS_DM[1] - 0.1]
+    top = smoothstep(height, front.min(), front.max())
+    share = TONGUE_UNDERSIDE_SHARE + (1 - TONGUE_UNDERSIDE_SHARE) * top
+    moved = np.zeros_like(rest)
+    moved[tongue, 1] = TONGUE_TIP_RISE_DM * bent * share
+    moved[tongue, 2] = TONGUE_TIP_FORWARD_DM * bent
+    return moved
 
 
 def _lower_arms(rest: Floats, base: BaseMesh, rig: Rig) -> Floats:

@@ -72,11 +72,13 @@ def write_folder(
 
 
 def expression_rows(frames: Sequence[Frame]) -> NDArray[np.float32]:
-    """[n, 52] unit weights by frame index; the last column, which others leave empty, is 0."""
+    """[n, 52] unit weights by frame index; the last column, which others leave empty, is 0.
+
+    What the mesh can do beyond the 52 has no column.
+    """
     rows = np.zeros((len(frames), len(NAMES)), dtype=np.float32)
     for frame in frames:
-        for name, weight in frame.units.items():
-            rows[frame.index, NAMES.index(name)] = weight
+        rows[frame.index] = [frame.units.get(name, 0.0) for name in NAMES]
     rows[:, NAMES.index("tongueOut")] = 0
     return rows
 

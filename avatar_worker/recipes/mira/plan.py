@@ -18,17 +18,17 @@ import numpy as np
 from avatar_worker.recipes.mira import motion
 from avatar_worker.recipes.mira.camera import FPS, Pose, head_matrix
 from avatar_worker.recipes.mira.mouth import mouth_units, speech_activity
-from avatar_worker.recipes.mira.script import SpokenTrack
-from avatar_worker.recipes.mira.units import FRIENDLY, NAMES
+from avatar_worker.recipes.mira.script import HELD_OUT_LINES, SpokenTrack
+from avatar_worker.recipes.mira.units import ALL_NAMES, FRIENDLY
 
-VERSION = 1
+VERSION = 2
 IDLE_FRAMES = 200
-SPEAKING_FRAMES = 400
+SPEAKING_FRAMES = 1_500
 SAMPLES = 9
 FRIENDLY_WHILE_SPEAKING = 0.4
 IDLE_BLINKS = (motion.Blink(1.43), motion.Blink(4.62), motion.Blink(6.71))
-BROW_COLUMNS = [NAMES.index(name) for name in NAMES[:5]]
-LID_COLUMNS = [NAMES.index("eyeBlinkLeft"), NAMES.index("eyeBlinkRight")]
+BROW_COLUMNS = [ALL_NAMES.index(name) for name in ALL_NAMES[:5]]
+LID_COLUMNS = [ALL_NAMES.index("eyeBlinkLeft"), ALL_NAMES.index("eyeBlinkRight")]
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,17 @@ class Plan:
         return cls(tuple(frames), tuple(body["order"]), tuple(body["validation"]))
 
 
-def make_plan(track: SpokenTrack, idle_frames: int = IDLE_FRAMES, seed: int = 20) -> Plan:
-    """The same plan for the same track and seed, always."""
+def make_plan(
+    track: SpokenTrack,
+    idle_frames: int = IDLE_FRAMES,
+    held_out_lines: int = HELD_OUT_LINES,
+    seed: int = 20,
+) -> Plan:
+    """The same plan for the same track and seed, always; its last lines are held out."""
     idle = list(_idle_frames(idle_frames, np.random.default_rng([seed, 1])))
     speaking = list(_speaking_frames(track, idle_frames, np.random.default_rng([seed, 2])))
-    last = max(track.utterance_of_frame(at) or 0 for at in range(track.frames))
-    held_out = tuple(f.index for f in speaking if f.utterance == last)
+    first_held_out = idle_frames + track.starts[-held_out_lines]
+    held_out = tuple(range(first_held_out, idle_frames + track.frames))
     return Plan(
         tuple(idle + speaking),
         tuple(_weave([f.index for f in idle], [f.index for f in speaking])),
@@ -118,9 +123,9 @@ def _idle_frames(count: int, rng: np.random.Generator) -> Iterator[Frame]:
     times = _middle_of_frames(count)
     clock = motion.rest_at_ends(times, count / FPS)
     poses = motion.sway(clock, rng, motion.IDLE_RANGE, fast_hz=0.40)
-    weights = np.zeros((count, len(NAMES)))
+    weights = np.zeros((count, len(ALL_NAMES)))
     for name, weight in FRIENDLY.items():
-        weights[:, NAMES.index(name)] = weight
+        weights[:, ALL_NAMES.index(name)] = weight
     weights[:, BROW_COLUMNS] += motion.brows(clock, rng, motion.IDLE_BROWS)
     weights[:, LID_COLUMNS] = motion.lids(times, IDLE_BLINKS)
     for at in range(count):
@@ -134,7 +139,7 @@ def _speaking_frames(track: SpokenTrack, first: int, rng: np.random.Generator) -
     smile = 1 - (1 - FRIENDLY_WHILE_SPEAKING) * speech_activity(track.marks, times)
     for name, weight in FRIENDLY.items():
         # The brow's share of the friendly face stays: brows must not tell when she speaks.
-        weights[:, NAMES.index(name)] += weight if name == "browInnerUp" else weight * smile
+        weights[:, ALL_NAMES.index(name)] += weight if name == "browInnerUp" else weight * smile
     weights[:, BROW_COLUMNS] += motion.brows(times, rng, motion.SPEAKING_BROWS)
     blinks = motion.spread_blinks(track.frames / FPS, rng, 0.7, 1.5)
     weights[:, LID_COLUMNS] = motion.lids(times, blinks)
@@ -148,7 +153,7 @@ def _named(row: motion.Floats) -> dict[str, float]:
     """The weights that are not zero, rounded to what a picture can show."""
     return {
         name: round(float(weight), 5)
-        for name, weight in zip(NAMES, np.clip(row, 0, 1), strict=True)
+        for name, weight in zip(ALL_NAMES, np.clip(row, 0, 1), strict=True)
         if weight > 5e-6
     }
 

@@ -1,4 +1,4 @@
-"""The 52 face units and the mouth shapes made of them.
+"""The 52 face units, one of our own, and the mouth shapes made of them.
 
 A unit's name ends in the character's own side: `Left` is on the right of the picture.
 """
@@ -23,6 +23,12 @@ NAMES: tuple[str, ...] = (
     "noseSneerRight", "tongueOut",
 )  # fmt: skip
 """Alphabetical, which is also the column order of `bs.npy`."""
+
+TONGUE_TIP_UP = "tongueTipUp"
+"""Not among the 52, which only push the tongue forward; made in `character.py`."""
+
+ALL_NAMES: tuple[str, ...] = (*NAMES, TONGUE_TIP_UP)
+"""What the mesh can do. The first 52 columns of a row of weights are those of `bs.npy`."""
 
 
 def both(name: str, weight: float) -> dict[str, float]:
@@ -50,21 +56,27 @@ FRIENDLY: dict[str, float] = {
     **both("cheekSquint", 0.25),
     **both("mouthDimple", 0.1),
     "browInnerUp": 0.12,
+    "mouthClose": 0.04,  # else the smile opens the corners
 }
 """The resting face; 0.4 of it stays while she speaks."""
 
 BLINK = both("eyeBlink", 1.0)
-PRESSED = {**both("mouthPress", 0.35), "mouthRollLower": 0.35, "mouthRollUpper": 0.30}
+PRESSED = {
+    **both("mouthPress", 0.35),
+    "mouthRollLower": 0.35,
+    "mouthRollUpper": 0.30,
+    "mouthClose": 0.08,
+}
 LIP_ON_TEETH = {"mouthRollLower": 0.75, **both("mouthUpperUp", 0.35), "mouthShrugLower": 0.55}
 DENTAL = {
     "jawOpen": 0.20,
-    "tongueOut": 0.75,
+    "tongueOut": 0.66,
     **both("mouthLowerDown", 0.2),
     **both("mouthUpperUp", 0.2),
 }
 ALVEOLAR = {
     "jawOpen": 0.17,
-    "tongueOut": 0.35,
+    TONGUE_TIP_UP: 1.0,
     **both("mouthUpperUp", 0.25),
     **both("mouthLowerDown", 0.2),
 }

@@ -16,6 +16,7 @@ PHONES = (SILENCE, *CONSONANTS, *VOWELS)
 
 _ALIKE = """
 g:ɡ r:ɹ ɻ:ɹ ɫ:l ɬ:l ʍ:w x:k ʔ:h ɲ:n ɕ:ʃ ç:h β:v ʋ:v ʧ:tʃ ʤ:dʒ ʦ:ts ʣ:dz
+ɣ:ɡ ʁ:ɡ ʀ:ɡ ʎ:l ʝ:j ɥ:w
 ᵻ:ɪ ɨ:ɪ ɐ:ʌ ᵊ:ə ʉ:u y:u ø:u ɚ:ɜ ɝ:ɜ œ:ɜ ɒ:ɔ
 """
 _ARPABET = """

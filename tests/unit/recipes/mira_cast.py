@@ -9,7 +9,7 @@ import numpy as np
 
 from avatar_worker.recipes.mira.camera import SIZE_PX
 from avatar_worker.recipes.mira.plan import Frame
-from avatar_worker.recipes.mira.script import SpokenTrack, speak_script
+from avatar_worker.recipes.mira.script import Line, SpokenTrack, speak_script
 from avatar_worker.recipes.speech.utterance import Mark, Utterance
 
 RATE = 24_000
@@ -26,9 +26,14 @@ def speak(text: str, voice: str, speed: float) -> Utterance:
     return Utterance(samples, RATE, tuple(marks))
 
 
+def lines(*texts: str) -> list[Line]:
+    """A script of one voice."""
+    return [Line("anybody", text) for text in texts]
+
+
 def short_track(frames: int = 100) -> SpokenTrack:
     """Two utterances full of closures."""
-    return speak_script(speak, frames, sentences=("mɑpibɑ", "fuviwɑm"))
+    return speak_script(speak, frames, lines("mɑpibɑ", "fuviwɑm"))
 
 
 class FakeRenderer:

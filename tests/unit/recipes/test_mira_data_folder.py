@@ -41,7 +41,7 @@ def track() -> SpokenTrack:
 
 @pytest.fixture
 def plan(track: SpokenTrack) -> Plan:
-    return make_plan(track, IDLE)
+    return make_plan(track, IDLE, 1)
 
 
 @pytest.fixture

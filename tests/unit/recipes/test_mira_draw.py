@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(short_track(60), idle_frames=4)
+    return make_plan(short_track(60), 4, 1)
 
 
 def quiet(line: str) -> None:

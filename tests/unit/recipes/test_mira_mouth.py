@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
 def shape_of(phone: str) -> dict[str, float]:
     """The unit weights of a phone held for long."""
     (row,) = units_from_parameters(SHAPES[PHONES.index(phone)][None])
-    return dict(zip(units.NAMES, row, strict=True))
+    return dict(zip(units.ALL_NAMES, row, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ def shape_of(phone: str) -> dict[str, float]:
         ("m", units.PRESSED),
         ("f", units.LIP_ON_TEETH),
         ("t", units.ALVEOLAR),
+        ("l", units.ALVEOLAR),
+        ("θ", units.DENTAL),
         ("s", units.SIBILANT),
         ("ʃ", units.FLARED),
         ("k", units.BACK),
@@ -43,7 +45,7 @@ def test_each_phone_comes_near_the_shape_that_was_judged_by_eye(
 ) -> None:
     shape = shape_of(phone)
 
-    apart = {n: abs(shape[n] - judged.get(n, 0.0)) for n in units.NAMES if n != "tongueOut"}
+    apart = {n: abs(shape[n] - judged.get(n, 0.0)) for n in units.ALL_NAMES}
 
     # Rolled and pressed lips depend on the opening less than the jaw does.
     assert max(apart.values()) < 0.18, {n: a for n, a in apart.items() if a >= 0.18}
@@ -55,13 +57,13 @@ def test_lips_meet_in_every_closure_whatever_stands_around_it(phone: str, vowels
     marks = [Mark(vowels[0], 0, 0.12), Mark(phone, 0.12, 0.17), Mark(vowels[1], 0.17, 0.3)]
     times = np.arange(0, 0.3, 0.005)
 
-    weights = dict(zip(units.NAMES, mouth_units(marks, times).T, strict=True))
+    weights = dict(zip(units.ALL_NAMES, mouth_units(marks, times).T, strict=True))
     closed = weights["mouthPressLeft"] > 0.9 * units.PRESSED["mouthPressLeft"]
 
     assert closed.sum() * 0.005 >= 0.04, "a closure shorter than a picture can be missed"
     # What the jaw opens, the lips close again; and nothing pulls them apart.
     at = np.argmax(weights["mouthPressLeft"])
-    assert weights["mouthClose"][at] == pytest.approx(weights["jawOpen"][at], abs=1e-3)
+    assert weights["mouthClose"][at] >= weights["jawOpen"][at]
     assert weights["mouthUpperUpLeft"][at] < 0.02
     assert weights["mouthLowerDownLeft"][at] < 0.02
 
@@ -71,7 +73,7 @@ def test_the_lower_lip_reaches_the_teeth(phone: str) -> None:
     marks = [Mark("ɑ", 0, 0.15), Mark(phone, 0.15, 0.2), Mark("ɑ", 0.2, 0.35)]
     frame_times = np.arange(0.02, 0.35, 0.04)
 
-    weights = dict(zip(units.NAMES, mouth_units(marks, frame_times).T, strict=True))
+    weights = dict(zip(units.ALL_NAMES, mouth_units(marks, frame_times).T, strict=True))
 
     assert weights["mouthRollLower"].max() > 0.65
     assert weights["mouthLowerDownLeft"][np.argmax(weights["mouthRollLower"])] < 0.05

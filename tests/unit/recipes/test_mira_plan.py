@@ -10,7 +10,7 @@ import pytest
 from avatar_worker.recipes.mira import motion, units
 from avatar_worker.recipes.mira.plan import Plan, make_plan
 from avatar_worker.recipes.mira.script import SpokenTrack, TrackTooLongError, speak_script
-from tests.unit.recipes.mira_cast import short_track, speak
+from tests.unit.recipes.mira_cast import lines, short_track, speak
 
 pytestmark = pytest.mark.unit
 
@@ -19,7 +19,7 @@ IDLE = 200
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(short_track(), IDLE)
+    return make_plan(short_track(), IDLE, 1)
 
 
 def column(plan: Plan, name: str, kind: str) -> np.ndarray:
@@ -27,8 +27,8 @@ def column(plan: Plan, name: str, kind: str) -> np.ndarray:
 
 
 def test_planning_twice_gives_the_same_plan(plan: Plan) -> None:
-    assert make_plan(short_track(), IDLE) == plan
-    assert make_plan(short_track(), IDLE, seed=21) != plan
+    assert make_plan(short_track(), IDLE, 1) == plan
+    assert make_plan(short_track(), IDLE, 1, seed=21) != plan
 
 
 def test_a_plan_survives_its_file(plan: Plan, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_loop_blinks_fully_and_opens_more_slowly_than_it_closes(plan: Plan) 
 def test_half_closed_lids_are_shown_often_enough_to_be_learnt() -> None:
     track = short_track(frames=400)
 
-    lid = column(make_plan(track, 10), "eyeBlinkLeft", "speech")
+    lid = column(make_plan(track, 10, 1), "eyeBlinkLeft", "speech")
 
     assert ((lid > 0.2) & (lid < 0.9)).mean() >= 0.05
     assert (lid > 0.95).any()
@@ -92,17 +92,17 @@ def test_half_closed_lids_are_shown_often_enough_to_be_learnt() -> None:
 
 def test_lids_and_brows_do_not_depend_on_what_is_said() -> None:
     names = ["eyeBlinkLeft", "eyeBlinkRight", *units.NAMES[:5]]
-    said = speak_script(speak, 100, sentences=("mɑpibɑ", "fuviwɑm"))
-    other = speak_script(speak, 100, sentences=("susɛsus", "ɑɑ"))
+    said = speak_script(speak, 100, lines("mɑpibɑ", "fuviwɑm"))
+    other = speak_script(speak, 100, lines("susɛsus", "ɑɑ"))
 
     for name in names:
-        one, two = (column(make_plan(track, 10), name, "speech") for track in (said, other))
+        one, two = (column(make_plan(track, 10, 1), name, "speech") for track in (said, other))
         np.testing.assert_array_equal(one, two)
 
 
 def test_all_weights_are_known_units_between_0_and_1(plan: Plan) -> None:
     for frame in plan.frames:
-        assert set(frame.units) <= set(units.NAMES)
+        assert set(frame.units) <= set(units.ALL_NAMES)
         assert all(0 < weight <= 1 for weight in frame.units.values())
 
 
@@ -119,7 +119,7 @@ def test_the_loop_grows_without_gaps(plan: Plan) -> None:
     assert idle == list(range(IDLE))
 
 
-def test_the_last_utterance_is_held_out_in_one_piece(plan: Plan) -> None:
+def test_the_last_lines_are_held_out_in_one_piece(plan: Plan) -> None:
     held_out = plan.validation
 
     assert held_out == tuple(range(held_out[0], len(plan.frames)))
@@ -144,7 +144,7 @@ def test_sound_and_marks_lie_on_the_same_clock() -> None:
 
 def test_sentences_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TrackTooLongError, match="60"):
-        speak_script(speak, 60, sentences=("mɑpibɑmɑpibɑ", "fuviwɑmfuviwɑm"))
+        speak_script(speak, 60, lines("mɑpibɑmɑpibɑ", "fuviwɑmfuviwɑm"))
 
 
 def test_a_track_survives_its_files(tmp_path: Path) -> None:

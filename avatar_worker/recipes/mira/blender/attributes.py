@@ -11,11 +11,13 @@ from PIL import Image
 
 from avatar_worker.recipes.mira.blender.geometry import add_attribute
 from avatar_worker.recipes.mira.blender.hair import scalp_weight
-from avatar_worker.recipes.mira.character import Character
+from avatar_worker.recipes.mira.character import Character, smoothstep
 from avatar_worker.recipes.mira.mesh import Floats, Ints
 
 HEAD_CLASS_SHARE = 0.80
 """A vertex that follows the head at least this far is head, else neck."""
+GUMS_DEPTH_DM = (0.3, 1.15)
+"""Inside the mouth, the skin between these depths (z) fades from throat into inner lip."""
 
 
 def sample_mask(character: Character, picture: Path) -> Floats:
@@ -42,6 +44,7 @@ class SkinAttributes:
         self.rest = rest
         self.lips = sample_mask(character, textures / "mpfb_lips.jpg")
         self.inside = sample_mask(character, textures / "mpfb_inside-mouth.jpg")
+        self.gums = self.inside * smoothstep(rest[:, 2], *GUMS_DEPTH_DM)
         ears = sample_mask(character, textures / "mpfb_ears.jpg")
         is_head = character.head_share > 0.9
         self.scalp = scalp_weight(rest) * is_head * (ears < 0.3)
@@ -66,5 +69,5 @@ class SkinAttributes:
         """Writes the values of these vertices to the mesh."""
         add_attribute(mesh, "rest", self.rest[vertices] * 0.1, vector=True)
         add_attribute(mesh, "seg", self.classes[vertices], vector=True)
-        for name in ("lips", "inside", "scalp", "red", "freckles"):
+        for name in ("lips", "inside", "gums", "scalp", "red", "freckles"):
             add_attribute(mesh, name, getattr(self, name)[vertices], vector=False)

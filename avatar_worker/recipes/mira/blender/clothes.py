@@ -1,4 +1,4 @@
-"""A sweater made from the body: smoothed, inflated, cut at the neck, a rolled collar on the cut."""
+"""A sweater made from the body: smoothed, inflated, cut at the neck, a ribbed band on the cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,20 @@ from avatar_worker.recipes.mira.character import Character
 from avatar_worker.recipes.mira.mesh import Floats
 
 GAP_M = 0.010
-COLLAR_RADIUS_M = 0.008
+COLLAR_HEIGHT_M = 0.020
+COLLAR_THICKNESS_M = 0.005
+COLLAR_LEAN_DEG = 32.0
+"""The band follows the neck inwards."""
+COLLAR_SUNK_M = 0.009
+COLLAR_WIDER_M = 0.003
+"""The band stands in the opening: below its edge, and a little beyond it."""
+HEM_M = (0.006, 0.016)
+"""How far the hem below the band goes out and down, under the cloth: it closes the chinks that the
+leaning band leaves at the shoulders."""
+COLLAR_POINTS = 240
+PROFILE_POINTS = 16
+RIB_M = 0.0042
+"""Four pixels: finer ribs flicker in a moving picture."""
 CUT_POINT = Vector((0.0, -0.020, 0.536))
 CUT_NORMAL = Vector((0.0, -0.30, 1.0)).normalized()
 """Tilted: the neckline is higher at the back."""
@@ -51,7 +64,7 @@ def add_sweater(character: Character) -> tuple[bpy.types.Object, bpy.types.Objec
     geometry.smooth(cloth.data)
     geometry.subdivide(cloth)
     cloth.data.materials.append(materials.knit())
-    return cloth, _add_collar(loop, cloth.data.materials[0])
+    return cloth, _add_collar(loop)
 
 
 def _on_cut(edge: bmesh.types.BMEdge) -> bool:
@@ -80,17 +93,39 @@ def _longest_loop(edges: Iterable[bmesh.types.BMEdge]) -> Floats:
     return np.array([vertex.co for vertex in longest])
 
 
-def _add_collar(loop: Floats, material: bpy.types.Material) -> bpy.types.Object:
-    for _ in range(8):
-        loop = 0.25 * np.roll(loop, 1, axis=0) + 0.5 * loop + 0.25 * np.roll(loop, -1, axis=0)
-    curve = bpy.data.curves.new("collar", "CURVE")
-    curve.dimensions = "3D"
-    line = curve.splines.new("POLY")
-    line.points.add(len(loop) - 1)
-    lifted = loop + 0.004 * np.array(CUT_NORMAL)
-    line.points.foreach_set("co", np.c_[lifted, np.ones(len(loop))].ravel())
-    line.use_cyclic_u = True
-    curve.bevel_depth = COLLAR_RADIUS_M
-    curve.bevel_resolution = 6
-    curve.materials.append(material)
-    return geometry.link("collar", curve)
+def _add_collar(loop: Floats) -> bpy.types.Object:
+    """A flat band with rounded edges, set up on the cut."""
+    closed = np.r_[loop, loop[:1]]
+    travelled = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))]
+    at = np.linspace(0.0, travelled[-1], COLLAR_POINTS, endpoint=False)
+    middle = np.stack([np.interp(at, travelled, closed[:, axis]) for axis in range(3)], axis=1)
+    for _ in range(12):  # after the even spacing: before it, the bends at the shoulders shrink
+        middle = (np.roll(middle, 1, axis=0) + 2 * middle + np.roll(middle, -1, axis=0)) / 4
+    up = np.array(CUT_NORMAL)
+    outwards = np.cross(np.roll(middle, -1, axis=0) - np.roll(middle, 1, axis=0), up)
+    outwards /= np.linalg.norm(outwards, axis=1)[:, None]
+    outwards *= np.sign((outwards * (middle - middle.mean(axis=0))).sum())
+    lean = np.radians(COLLAR_LEAN_DEG)
+    tall = np.cos(lean) * up - np.sin(lean) * outwards
+    thick = np.cos(lean) * outwards + np.sin(lean) * up
+    turn = np.linspace(0, 2 * np.pi, PROFILE_POINTS, endpoint=False)
+    high = COLLAR_HEIGHT_M / 2 * (1 + np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** 0.7)
+    wide = COLLAR_THICKNESS_M / 2 * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.5
+    foot = middle - COLLAR_SUNK_M * up + COLLAR_WIDER_M * outwards
+    band = foot[:, None] + high[:, None] * tall[:, None] + wide[:, None] * thick[:, None]
+    hem = foot + HEM_M[0] * outwards - HEM_M[1] * up
+    here = np.arange(COLLAR_POINTS * PROFILE_POINTS).reshape(COLLAR_POINTS, PROFILE_POINTS)
+    beside, above = np.roll(here, -1, axis=0), np.roll(here, -1, axis=1)
+    faces = np.stack([here, beside, np.roll(beside, -1, axis=1), above], axis=-1).reshape(-1, 4)
+    lowest = here[:, np.argmin(high)]
+    edge = here.size + np.arange(COLLAR_POINTS)
+    hem_faces = np.stack([lowest, np.roll(lowest, -1), np.roll(edge, -1), edge], axis=-1)
+    mesh = bpy.data.meshes.new("collar")
+    mesh.from_pydata(np.r_[band.reshape(-1, 3), hem].tolist(), [], np.r_[faces, hem_faces].tolist())
+    geometry.smooth(mesh)
+    ribs = round(travelled[-1] / RIB_M)
+    around = np.arange(COLLAR_POINTS) / COLLAR_POINTS * ribs
+    around = np.r_[np.repeat(around, PROFILE_POINTS), around]
+    geometry.add_attribute(mesh, "around", around, vector=False)
+    mesh.materials.append(materials.ribbing())
+    return geometry.link("collar", mesh)

@@ -12,6 +12,9 @@ from avatar_worker.recipes.mira.blender.nodes import Graph, Socket, colour
 IRIS_RADIUS = 0.465
 """In eyeball radii."""
 TEETH_GAPS_DM = (0.0, 0.088, 0.155, 0.222, 0.275)
+MOUTH_GLOW = {"gums": 0.13, "tongue": 0.06, "teeth": 0.05}
+"""Emission inside the mouth: two bounces of light leave its corners black, which real ones, wet and
+translucent, are not."""
 
 
 def _grey_mask(graph: Graph, path: Path) -> Socket:
@@ -45,6 +48,8 @@ def skin(textures: Path) -> bpy.types.Material:
     lip_shade = g.mix(g.noise(rest, 140), colour("#b4615a"), colour("#a5544f"))
     shade = g.mix(g.times(lips, 0.7), shade, lip_shade)
     shade = g.mix(g.attribute("inside").outputs["Fac"], shade, colour("#7a2f2c"))
+    gums = g.attribute("gums").outputs["Fac"]
+    shade = g.mix(gums, shade, colour("#a8524a"))
     scalp = g.attribute("scalp").outputs["Fac"]
     shade = g.mix(g.times(scalp, 0.85), shade, colour("#3a251a"))
 
@@ -60,9 +65,19 @@ def skin(textures: Path) -> bpy.types.Material:
             "Subsurface Scale": 0.006,
             "Specular IOR Level": 0.42,
             "IOR": 1.4,
+            "Coat Weight": g.times(lips, 0.35),  # moist lips
+            "Coat Roughness": 0.2,
+            "Emission Color": colour("#a8524a"),
+            "Emission Strength": g.times(gums, MOUTH_GLOW["gums"]),
         },
     )
-    return g.finish(principled.outputs[0])
+    return _lights_nothing(g.finish(principled.outputs[0]))
+
+
+def _lights_nothing(material: bpy.types.Material) -> bpy.types.Material:
+    """Its glow is seen, but not sampled as a lamp, which would cost time and add noise."""
+    material.cycles.emission_sampling = "NONE"
+    return material
 
 
 def _freckles(g: Graph, rest: Socket) -> Socket:
@@ -146,7 +161,7 @@ def teeth() -> bpy.types.Material:
             "Subsurface Radius": (1.0, 0.7, 0.5),
             "Subsurface Scale": 0.002,
             "Emission Color": colour("#f4ead9"),
-            "Emission Strength": 0.035,
+            "Emission Strength": MOUTH_GLOW["teeth"],
         },
     )
     return g.finish(principled.outputs[0])
@@ -158,14 +173,16 @@ def tongue() -> bpy.types.Material:
     principled = g.node(
         "BsdfPrincipled",
         {
-            "Base Color": colour("#a9655f"),
-            "Roughness": 0.38,
+            "Base Color": colour("#a4706a"),
+            "Roughness": 0.42,
             "Subsurface Weight": 0.3,
             "Subsurface Radius": (1.0, 0.6, 0.45),
             "Subsurface Scale": 0.002,
+            "Emission Color": colour("#a4706a"),
+            "Emission Strength": MOUTH_GLOW["tongue"],
         },
     )
-    return g.finish(principled.outputs[0])
+    return _lights_nothing(g.finish(principled.outputs[0]))
 
 
 def strands(name: str, code: str, spread: float, *, glossy: bool) -> bpy.types.Material:
@@ -191,12 +208,26 @@ def knit() -> bpy.types.Material:
     place = g.node("TexCoord").outputs["Object"]
     waves = {"Vector": place, "Scale": 150.0, "Distortion": 1.5, "Detail": 2.0}
     ribs = g.node("TexWave", waves, bands_direction="X").outputs["Fac"]
+    return _yarn(g, place, ribs, rib_height_m=0.0012)
+
+
+def ribbing() -> bpy.types.Material:
+    """The collar: upright ribs; `around` is the way along it in ribs."""
+    g = Graph("ribbing")
+    place = g.node("TexCoord").outputs["Object"]
+    turn = g.times(g.attribute("around").outputs["Fac"], 2 * math.pi)
+    ribs = g.plus(g.times(g.maths("SINE", turn), 0.5), 0.5)
+    return _yarn(g, place, ribs, rib_height_m=0.0022)
+
+
+def _yarn(g: Graph, place: Socket, ribs: Socket, rib_height_m: float) -> bpy.types.Material:
+    """Wool with soft folds, fuzz and these ribs (0…1), darker in the furrows."""
     fuzz = g.noise(place, 500.0, 3.0, 0.5)
     folds = g.noise(place, 14.0, 2.0, 0.5)
-    large = {"Height": folds, "Strength": 0.35, "Distance": 0.012}
+    large = {"Height": folds, "Strength": 0.5, "Distance": 0.012}
     normal = g.node("Bump", large).outputs["Normal"]
     height = g.plus(g.times(ribs, 0.6), g.times(fuzz, 0.7))
-    small = {"Height": height, "Strength": 0.5, "Distance": 0.0012, "Normal": normal}
+    small = {"Height": height, "Strength": 0.5, "Distance": rib_height_m, "Normal": normal}
     principled = g.node(
         "BsdfPrincipled",
         {

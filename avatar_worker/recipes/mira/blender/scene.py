@@ -111,13 +111,13 @@ class Scene:
             "brows",
             self._brows.points(rest),
             BROW_RADIUS_M,
-            materials.strands("brow", "#4a3122", 0.5, glossy=False),
+            materials.strands("brow", "#57402e", 0.4, glossy=False),
         )
         self.lashes = geometry.add_curves(
             "lashes",
             self._lashes.points(rest),
             self._lashes.radius_m,
-            materials.strands("lash", "#140c08", 0.1, glossy=False),
+            materials.strands("lash", "#0a0604", 0.1, glossy=False),
         )
 
     def _colour_classes(self) -> None:

@@ -34,7 +34,7 @@ LIGHTS = (
     Light((-0.85, -1.0, 0.62), 0.8, 26.0, (1.0, 0.95, 0.89)),  # key, warm, above left
     Light((-0.22, -0.98, 0.30), 0.14, 1.6, (1.0, 1.0, 1.0)),  # the spark in the eyes
     Light((1.2, -0.8, 0.1), 1.3, 6.5, (0.86, 0.93, 1.0)),  # fill, cool
-    Light((0.7, 0.95, 0.75), 0.6, 3.5, (1.0, 0.97, 0.93)),  # rim; more makes a blond patch
+    Light((0.7, 0.95, 0.75), 0.6, 2.3, (1.0, 0.97, 0.93)),  # rim; more makes a blond patch
     Light((-0.9, 0.9, 0.5), 0.5, 4.0, (0.9, 0.95, 1.0)),
 )
 

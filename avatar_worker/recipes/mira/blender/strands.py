@@ -10,10 +10,17 @@ from scipy.spatial import cKDTree
 from avatar_worker.recipes.mira.character import Character, triangles
 from avatar_worker.recipes.mira.mesh import BODY_VERTICES, Floats
 
-BROW_STRANDS = 340
+BROW_STRANDS = 540
 BROW_POINTS = 5
+BROW_RADIUS_M = np.linspace(1.0, 0.25, BROW_POINTS) * 6.2e-5
 LASH_POINTS = 5
-BROW_RADIUS_M = np.linspace(1.0, 0.3, BROW_POINTS) * 8.2e-5
+LASHES_PER_QUAD = {"1": 4, "2": 9}
+LASH_RADIUS_M = {"1": 4.5e-5, "2": 9e-5}
+LASH_LENGTH = {"1": 0.75, "2": 1.15}
+"""By row: 1 the lower lid, 2 the upper. Length in lash strips."""
+LASH_GROWTH = ((0.0, 0.22, 0.8, 1.0), (0.25, 0.8, 1.1, 0.8))
+"""Share of length and radius from the inner to the outer corner of the eye; where the lids meet,
+full lashes would pile up to a blot."""
 
 
 class Brows:
@@ -48,24 +55,26 @@ class Brows:
         eye_y: float,
         rng: np.random.Generator,
     ) -> tuple[int, Floats] | None:
-        along = rng.random() ** 1.25  # 0 at the nose, denser there
-        across = rng.uniform(-1, 1)
+        along = rng.random() ** 1.15  # 0 at the nose, denser there
+        if rng.random() > 0.25 + 0.75 * along / 0.16:  # but it begins with single strands
+            return None
+        across = float(np.clip(rng.normal(0, 0.52), -1.1, 1.1))  # thins out towards both edges
         x = np.interp(along, [0, 0.6, 1], [0.145, 0.37, 0.505])
         y = eye_y + np.interp(along, [0, 0.3, 0.65, 1], [0.190, 0.222, 0.238, 0.180])
-        y += across * np.interp(along, [0, 0.15, 0.6, 1], [0.040, 0.046, 0.030, 0.006])
+        y += across * np.interp(along, [0, 0.15, 0.6, 1], [0.040, 0.048, 0.034, 0.010])
         hit, normal, face, _ = surface.ray_cast(Vector((side * x, y, 1.6)), Vector((0, 0, -1)))
         if hit is None:
             return None
         root, up = np.array(hit), np.array(normal)
         angle = np.interp(along, [0, 0.2, 0.6, 1], [70, 34, 6, -22]) - 18 * across
-        angle = np.radians(angle + rng.normal(0, 7))
+        angle = np.radians(angle + rng.normal(0, 8))
         heading = np.array([side * np.cos(angle), np.sin(angle), 0.0])
         heading -= up * np.dot(heading, up)
         heading /= np.linalg.norm(heading)
         length = np.interp(along, [0, 0.3, 0.8, 1], [0.080, 0.092, 0.065, 0.04])
-        length *= rng.uniform(0.7, 1.1)
+        length *= rng.uniform(0.6, 1.15)
         t = np.linspace(0.0, 1.0, BROW_POINTS)[:, None]
-        points = root + heading * length * t + up * (0.012 + 0.030 * np.sin(0.75 * np.pi * t))
+        points = root + heading * length * t + up * (0.010 + 0.020 * np.sin(0.75 * np.pi * t))
         corner = rest[self._faces[face]]
         return face, (points - corner[0]) @ np.linalg.inv(_frames(corner[None])[0]).T
 
@@ -89,22 +98,25 @@ class Lashes:
         skin = np.flatnonzero(character.head_share[:BODY_VERTICES] > 0.5)
         lid = cKDTree(rest[skin])
         rng = np.random.default_rng(seed)
-        corners, along, length, upper = [], [], [], []
+        corners, along, length, radius = [], [], [], []
         for side in "lr":
-            for row in "12":  # 1 the lower lid, 2 the upper
+            for row in "12":
                 group = f"helper-{side}-eyelashes-{row}"
+                across = np.abs(rest[character.base.vertices_of(group), 0])
                 for quad in character.base.faces[character.base.faces_of(group)]:
                     ordered = _root_edge_first(quad, lid.query(rest[quad])[0])
-                    count = 8 if row == "2" else 4
-                    for place in range(count):
+                    place = np.abs(rest[ordered[:2], 0]).mean() - across.min()
+                    growth = np.interp(place / np.ptp(across), *LASH_GROWTH)
+                    count = LASHES_PER_QUAD[row]
+                    for at in range(count):
                         corners.append(ordered)
-                        along.append((place + rng.random()) / count)
-                        length.append(rng.uniform(0.75, 1.05) * (1.0 if row == "2" else 0.7))
-                        upper.append(row == "2")
+                        along.append((at + rng.random()) / count)
+                        length.append(rng.uniform(0.75, 1.05) * LASH_LENGTH[row] * growth)
+                        radius.append(LASH_RADIUS_M[row] * growth)
         self._corners = np.array(corners)
         self._along = np.array(along)[:, None]
         self._length = np.array(length)[:, None]
-        self.radius_m = np.linspace(1.0, 0.2, LASH_POINTS) * np.where(upper, 8e-5, 4e-5)[:, None]
+        self.radius_m = np.linspace(1.0, 0.2, LASH_POINTS) * np.array(radius)[:, None]
 
     def points(self, vertices: Floats) -> Floats:
         """Strands [n, LASH_POINTS, 3] dm on this state of the mesh."""
