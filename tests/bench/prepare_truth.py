@@ -32,7 +32,7 @@ from avatar_worker.recipes.mira.camera import ORIGIN_DM, PIVOT_DM, Pose
 from avatar_worker.recipes.mira.character import Character
 from avatar_worker.recipes.mira.landmarks import landmarks
 from avatar_worker.train.footage import read_landmarks
-from avatar_worker.video_file import Mp4Writer
+from avatar_worker.video_file import VideoWriter
 from tests.unit.avatar_worker.mini import CROSS_WAV, ROOT
 
 CLIP = ROOT.parent / "shared/fixtures/mira-clip"
@@ -64,7 +64,7 @@ def main() -> int:
 
 def write_video(clip: Path, n_frames: int, path: Path) -> None:
     sound = read_sound(CROSS_WAV)
-    with Mp4Writer(path, (512, 512), (np.tile(sound.samples[0], 2), sound.rate_hz)) as writer:
+    with VideoWriter(path, (512, 512), (np.tile(sound.samples[0], 2), sound.rate_hz)) as writer:
         for number in range(n_frames):
             picture = cv2.imread(str(clip / f"clip/{number:03d}.png"))
             assert picture is not None
