@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,10 +16,16 @@ from torch import Tensor
 
 from avatar_worker.recipes.audio_encoder.corpus import line_files, load_line
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
+from avatar_worker.recipes.audio_encoder.level_check import CHANGES, changed_windows
 from avatar_worker.recipes.audio_encoder.live_check import live_difference
 from avatar_worker.recipes.audio_encoder.network import Encoder, Heads
-from avatar_worker.recipes.audio_encoder.readout import Readout, encode_windows, encoder_of
-from avatar_worker.recipes.audio_encoder.scores import Score, score
+from avatar_worker.recipes.audio_encoder.readout import (
+    Readout,
+    encode_windows,
+    encoder_of,
+    loudness,
+)
+from avatar_worker.recipes.audio_encoder.scores import Curves, Score, score
 from avatar_worker.recipes.audio_encoder.silence_check import Stillness, stillness
 
 FILE_NAME = "audio_visual_encoder.pth"
@@ -29,6 +35,10 @@ HIGHEST_STD, HIGHEST_DIFFERENCE = 0.02, 1e-5
 _NOISES = ("white -50 dBFS", "pink -50 dBFS")
 _MIDDLE = 1
 _FIT_WINDOWS = 12_000
+
+
+Hear = Callable[[Windows], Curves]
+"""Windows → mouth parameters `[W, 9]`."""
 
 
 class GateError(RuntimeError):
@@ -64,16 +74,19 @@ def gate(work: Path, beside: Path | None = None) -> None:
     heads = Heads()
     heads.load_state_dict(trained["heads"])
     encoder, readout = encoder_of(state), Readout.of_heads(heads)
+    hear = heard_by(encoder, readout)
 
-    scores = test_scores(work, encoder, readout)
+    scores = test_scores(work, hear)
     print_scores("own heads", scores)
+    levels = level_scores(work, hear)
+    print_scores("joe, Pico and Allison together", levels)
     still = stillness(encoder, readout)
     print_stillness(still)
     joe = [load_line(path).utterance.samples for path in line_files(work / "speech/test-joe")[:4]]
     difference = live_difference(state, np.concatenate(joe))
     print(f"live against whole file: {difference:.1e}", flush=True)
     if beside is not None:
-        compare(work, {"this": encoder, beside.parent.name: _encoder_at(beside)})
+        compare(work, {"this": encoder, beside.name: _encoder_at(beside)})
 
     failures = verdict(scores["test-joe"], still, difference)
     report = {
@@ -81,6 +94,7 @@ def gate(work: Path, beside: Path | None = None) -> None:
         "bytes": len(content),
         "windows": trained["drawn"],
         "scores": {name: asdict(s) | {"mean_r": s.mean_r} for name, s in scores.items()},
+        "levels": {name: asdict(s) | {"mean_r": s.mean_r} for name, s in levels.items()},
         "stillness": {name: asdict(s) for name, s in still.items()},
         "live_difference": difference,
         "failures": failures,
@@ -127,25 +141,42 @@ def export(work: Path) -> Path:
     return folder / FILE_NAME
 
 
-def test_scores(work: Path, encoder: Encoder, readout: Readout) -> dict[str, Score]:
+def heard_by(encoder: Encoder, readout: Readout) -> Hear:
+    """What an encoder and its readout make of windows."""
+    return lambda windows: readout(encode_windows(encoder, windows))
+
+
+def test_scores(work: Path, hear: Hear) -> dict[str, Score]:
     """A score for every test set that has features."""
-    found: dict[str, Score] = {}
-    for path in sorted((work / "features").glob("test-*.npz")):
-        windows = Windows.load(path)
-        predicted = readout(encode_windows(encoder, windows))
-        found[path.stem] = score(_labels(windows), predicted, windows.sounds)
-    return found
+    sets = {path.stem: path for path in sorted((work / "features").glob("test-*.npz"))}
+    return {name: _score(Windows.load(path), hear) for name, path in sets.items()}
+
+
+def level_scores(work: Path, hear: Hear) -> dict[str, Score]:
+    """A score for every change of level and noise."""
+    made = {name: changed_windows(work, *change) for name, change in CHANGES.items()}
+    return {name: _score(windows, hear) for name, windows in made.items() if windows is not None}
+
+
+def _score(windows: Windows, hear: Hear) -> Score:
+    return score(_labels(windows), hear(windows), windows.sounds)
 
 
 def compare(work: Path, encoders: Mapping[str, Encoder]) -> None:
-    """Print the scores of several encoders, each read out by a linear fit on the same windows."""
+    """Print the scores of several encoders, each read out by a linear fit on the same windows.
+
+    The loudness of a window's columns is read out beside them: what can be guessed without
+    listening to what is said.
+    """
     sets = [Windows.load(path) for path in sorted((work / "features").glob("train-*.npz"))]
     everything = Windows.joined(sets)
     shuffled = np.random.default_rng(0).permutation(len(everything.starts))
     part = everything.picked(np.sort(shuffled[:_FIT_WINDOWS]))
+    blind = Readout.fitted(loudness(part), _labels(part))
+    print_scores("linear fit, loudness alone", test_scores(work, lambda w: blind(loudness(w))))
     for name, encoder in encoders.items():
         readout = Readout.fitted(encode_windows(encoder, part), _labels(part))
-        print_scores(f"linear fit, {name}", test_scores(work, encoder, readout))
+        print_scores(f"linear fit, {name}", test_scores(work, heard_by(encoder, readout)))
         print_stillness(stillness(encoder, readout))
 
 

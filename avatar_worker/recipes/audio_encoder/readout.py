@@ -73,3 +73,10 @@ def encode_windows(encoder: Encoder, windows: Windows) -> NDArray[np.float32]:
         inputs = network_scale(columns)[:, None].contiguous(memory_format=torch.channels_last)
         features.append(encoder(inputs).flatten(1))
     return torch.cat(features).numpy()
+
+
+def loudness(windows: Windows) -> NDArray[np.float32]:
+    """Mean level of each column of all windows, `[W, 16]`, in the encoder's scale."""
+    columns = windows.starts[:, None] + np.arange(WINDOW_COLUMNS)
+    levels = network_scale(torch.from_numpy(windows.mel.astype(np.float32))).mean(dim=1)
+    return levels.numpy()[columns]

@@ -33,6 +33,8 @@ _CLOSURE_WEIGHT = 1.6
 _MOUTH_LOSS, _PHONE_LOSS, _AGREEMENT_LOSS = 10.0, 0.25, 0.1
 _WARM_UP_WINDOWS = 14_400
 _SAVE_EVERY_S = 60.0
+_BABBLE_LINES = 20
+"""Of each training set; they talk across each other in the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class TrainingPlan:
         seed: Weights and draws.
     """
 
-    total_windows: int = 168_000
+    total_windows: int = 600_000
     batch_windows: int = 48
     learning_rate: float = 1.5e-3
     silent_share: float = 0.07
@@ -172,7 +174,8 @@ def train(work: Path, plan: TrainingPlan) -> None:
     sets = sorted((work / "features").glob("train-*.npz"))
     windows = Windows.joined([Windows.load(path) for path in sets])
     print(f"{len(windows.starts)} windows from {', '.join(path.stem for path in sets)}", flush=True)
-    spoken = line_files(work / "speech" / "train-flite")[:60]
+    folders = [work / "speech" / path.stem for path in sets]
+    spoken = [path for folder in folders for path in line_files(folder)[:_BABBLE_LINES]]
     bank = noise_bank([load_line(path).utterance.samples for path in spoken])
     trainer = Trainer(windows, torch.from_numpy(bank), plan)
     path = work / "training.pt"
