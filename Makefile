@@ -63,7 +63,7 @@ test-fast: $(DEVELOPMENT)
 check: $(DEVELOPMENT)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy platform/avatar_contracts platform/avatar_platform agent_worker avatar_worker
+	$(BIN)/mypy platform/avatar_contracts platform/avatar_platform agent_worker avatar_worker tests/bench
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python manage.py makemigrations --check --dry-run

@@ -72,7 +72,7 @@ class Segment:
 class StreamReader:
     """Reads the session's audio stream beside the avatar."""
 
-    def __init__(self, redis: "Redis[bytes]", key: str) -> None:
+    def __init__(self, redis: Redis, key: str) -> None:
         self._redis = redis
         self._key = key
         self.segments: dict[int, Segment] = {}
@@ -153,6 +153,7 @@ async def measure(
 
     def on_track(track: rtc.Track, _: Any, who: rtc.RemoteParticipant) -> None:
         if who.identity == "visitor":
+            assert isinstance(track, rtc.RemoteAudioTrack)
             sound = microphone(track)
             repeating.append(asyncio.create_task(echo(sound, output, lambda _: None)))
 

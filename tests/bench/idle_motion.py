@@ -165,7 +165,7 @@ def recorded_speech() -> np.ndarray:
     with wave.open(str(SPEECH)) as file:
         rate_hz = file.getframerate()
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
-    return soxr.resample(np.tile(samples, SPEECH_TIMES), rate_hz, SAMPLE_RATE_HZ)
+    return np.asarray(soxr.resample(np.tile(samples, SPEECH_TIMES), rate_hz, SAMPLE_RATE_HZ))
 
 
 def white_noise(seconds: float, level_db: float) -> np.ndarray:
@@ -205,12 +205,13 @@ def head_points(scene: Scene) -> np.ndarray:
     """Points of the head in the picture, px. [8, 2]"""
     seen = (HEAD_POINTS - scene.pose[:3, 3]) @ scene.pose[:3, :3]
     camera = scene.intrinsics
-    return seen[:, :2] / seen[:, 2:] * (camera.fx, camera.fy)
+    return np.asarray(seen[:, :2] / seen[:, 2:] * (camera.fx, camera.fy))
 
 
 def show(character: Character, renderer: Renderer, engine: SyncTalkEngine) -> list[Shown]:
     """The whole session, picture by picture; the first one is left out."""
-    assert character.scenes is not None
+    scenes = character.scenes
+    assert scenes is not None
     assert character.audio is not None
     regions = find_regions(character, renderer, engine)
     print(
@@ -234,7 +235,7 @@ def show(character: Character, renderer: Renderer, engine: SyncTalkEngine) -> li
                 if not np.array_equal(drawn.enc_a, silent):
                     closed = renderer.render(replace(drawn, enc_a=silent))
                     own = float(cv2.absdiff(picture, closed)[regions.mouth].mean())
-            scene = drawn.scene or character.scenes.scene(drawn.pose_index)
+            scene = drawn.scene or scenes.scene(drawn.pose_index)
             distance = float(np.linalg.norm(drawn.enc_a - silent))
             if before is not None:
                 change = cv2.absdiff(picture, before)
@@ -245,7 +246,7 @@ def show(character: Character, renderer: Renderer, engine: SyncTalkEngine) -> li
                 shown.append(Shown(request, segment, mouth, lips, rest, own, distance, points))
             before = picture
 
-    draw(2 * character.scenes.n_scenes + 3 * TURN_SLOTS)
+    draw(2 * scenes.n_scenes + 3 * TURN_SLOTS)
     for part, samples in (
         (SPEECH_SEGMENT, speech),
         (CLEARED, speech),

@@ -11,6 +11,7 @@ import copy
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from tqdm import tqdm
@@ -45,9 +46,12 @@ def main() -> int:
     for name, begin, weight in (
         ("without", 2.0, 0.0), *[(f"lips {w:g}", schedule.LIPS_FROM, w) for w in options.weight],
     ):  # fmt: skip
-        schedule.LIPS_FROM, lips.LIPS_WEIGHT = begin, weight
-        run.restore(copy.deepcopy(state))
-        seconds = go(1.0)
+        with (
+            patch.object(schedule, "LIPS_FROM", begin),
+            patch.object(lips, "LIPS_WEIGHT", weight),
+        ):
+            run.restore(copy.deepcopy(state))
+            seconds = go(1.0)
         scores = clip.score(run.checkpoint(), options.threads)
         print(f"{name:14}" + "".join(f"{scores[key]:17.3f}" for key in SHOWN)
               + f"{seconds:10.0f}", flush=True)  # fmt: skip

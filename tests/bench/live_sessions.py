@@ -95,7 +95,7 @@ async def converse(product: Product, identifier: str, until_s: float) -> None:
         await asyncio.sleep(min(8.0, max(0.0, until_s - time.monotonic())))
 
 
-async def drive(redis: "Redis[bytes]", identifier: str, until_s: float) -> None:
+async def drive(redis: Redis, identifier: str, until_s: float) -> None:
     """Write speech into the session's audio stream, utterance by utterance."""
     sound = read_sound(SPEECH).mono(SAMPLE_RATE_HZ)
     sound = np.pad(sound, (0, -len(sound) % FRAME_SAMPLES))
@@ -107,7 +107,7 @@ async def drive(redis: "Redis[bytes]", identifier: str, until_s: float) -> None:
 
 async def measure(product: Product, n: int, mode: str, seconds: float) -> None:
     """Print one row for n sessions."""
-    redis: Redis[bytes] = Redis.from_url(product.record["redis_url"], protocol=2)
+    redis: Redis = Redis.from_url(product.record["redis_url"], protocol=2)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(redis.aclose)
         identifiers = [await stack.enter_async_context(session(product, mode)) for _ in range(n)]

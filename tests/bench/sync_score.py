@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.sequence import SoundFeatures, vectors
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.character import load_bundle
@@ -36,7 +37,9 @@ def main() -> int:
     assert character.audio is not None
     renderer = character.renderer(device="cpu")
     samples = read_sound(options.audio).mono()
-    features = SoundFeatures(character.audio.encoder, samples)
+    encoder = character.audio.encoder
+    assert isinstance(encoder, AveEncoder), "characters that listen to HuBERT are not measured here"
+    features = SoundFeatures(encoder, samples)
     spoken = list(vectors(character.audio.networks, features, character.audio.mode))
     wanted = tqdm(spoken[: options.frames], disable=None)
     pictures = np.stack([renderer.render(FrameRequest(vector, 0)) for vector in wanted])
