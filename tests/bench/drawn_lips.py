@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_worker.recipes.mira.camera import Pose, project_world
-from avatar_worker.recipes.mira.character import Character
-from avatar_worker.recipes.mira.landmarks import VERTICES
+from avatar_worker.recipes.people.camera import Pose, project_world
+from avatar_worker.recipes.people.character import Character
+from avatar_worker.recipes.people.landmarks import VERTICES
 
 LEVELS: Final = 2
 PATCH_EDGES, LIP_EDGES = 6, 3

@@ -5,7 +5,7 @@
 Every character is drawn at the cameras and expressions of the folder's val split, heads before the
 folder's own torso and background, and hears the folder's sound with its own ears: `--character` is
 a bundle (name, folder, zip) or a training workspace, whose ears are those of `--ave`. Characters
-must have been made from footage in the same head frame, as those of `recipes/mira` are; only what
+must have been made from footage in the same head frame, as those of `recipes/people` are; only what
 none of them was trained on compares them fairly.
 
 Sound is heard as it is live: features of the whole track. The trainer's own scores know only those

@@ -11,7 +11,7 @@ mouth that never opens passes the first and fails the second. The gap is counted
 Of the voices, `af_heart` is Mira's own; the audio encoder was trained on other sentences of `joe`,
 the head never; `am_michael` neither has heard, nor any mix of him. With `--truth` the measure
 itself is compared with drawn frames whose lips are known from the mesh: the fixture `mira-clip`, or
-the work folder of `recipes/mira`. On the fixture it is 0.45 px off on average (largest 1.4) up to
+the work folder of `recipes/people`. On the fixture it is 0.45 px off on average (largest 1.4) up to
 8 px, the mesh's inner lips 1.8 px (3.9); on 28 frames that it was not made by, 0.27 px and 1.3 px.
 """
 
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from avatar_worker.prepare.landmarks68 import landmark_finder
-from avatar_worker.recipes.mira.camera import Pose
-from avatar_worker.recipes.mira.character import Character
-from avatar_worker.recipes.mira.draw import Drawings
-from avatar_worker.recipes.mira.plan import Plan
+from avatar_worker.recipes.people.camera import Pose
+from avatar_worker.recipes.people.character import Character
+from avatar_worker.recipes.people.draw import Drawings
+from avatar_worker.recipes.people.plan import Plan
 from avatar_worker.recipes.speech.sentences import CLOSURE_RICH
 from avatar_worker.recipes.speech.utterance import SILENCE, Mark
 from avatar_worker.render.pictures import read_rgb

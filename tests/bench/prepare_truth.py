@@ -28,9 +28,9 @@ from avatar_worker.prepare.expression import COLUMNS
 from avatar_worker.prepare.job import Job
 from avatar_worker.prepare.pose.camera import Poses, derivatives, project, vectors_of
 from avatar_worker.prepare.steps.order import Step
-from avatar_worker.recipes.mira.camera import ORIGIN_DM, PIVOT_DM, Pose
-from avatar_worker.recipes.mira.character import Character
-from avatar_worker.recipes.mira.landmarks import landmarks
+from avatar_worker.recipes.people.camera import ORIGIN_DM, PIVOT_DM, Pose
+from avatar_worker.recipes.people.character import Character
+from avatar_worker.recipes.people.landmarks import landmarks
 from avatar_worker.train.footage import read_landmarks
 from avatar_worker.video_file import VideoWriter
 from tests.unit.avatar_worker.mini import CROSS_WAV, ROOT

@@ -9,7 +9,7 @@ from avatar_worker.prepare.expression import COLUMNS, SIDES, coefficients, smoot
 from avatar_worker.prepare.mesh_parts import STEADY
 from avatar_worker.prepare.models.detector import FaceDetector
 from avatar_worker.prepare.models.mesh import FaceMesh
-from avatar_worker.recipes.mira.units import NAMES
+from avatar_worker.recipes.people.units import NAMES
 from avatar_worker.render.data_folder import EYE_COLUMNS
 from tests.unit.avatar_worker.prepare.footage import mira
 
