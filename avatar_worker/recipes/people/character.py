@@ -1,7 +1,5 @@
-"""Mira's geometry: a blend of generic shape targets, 52 face units and one of our own, a head that
-turns.
-
-Nobody's likeness: the weights below mix macro targets and were chosen by eye.
+"""A person's geometry: a blend of generic shape targets, 52 face units and one of our own, a head
+that turns.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar_worker.recipes.people.camera import ORIGIN_DM, PIVOT_DM, Pose
+from avatar_worker.recipes.people.easing import smoothstep
 from avatar_worker.recipes.people.mesh import (
     BODY_VERTICES,
     BaseMesh,
@@ -23,33 +22,9 @@ from avatar_worker.recipes.people.mesh import (
     load_shape,
     load_units,
 )
+from avatar_worker.recipes.people.person import Person
 from avatar_worker.recipes.people.units import TONGUE_TIP_UP
 
-SHAPE: dict[str, float] = {
-    "macrodetails/caucasian-female-young": 0.55,
-    "macrodetails/asian-female-young": 0.25,
-    "macrodetails/african-female-young": 0.20,
-    "macrodetails/universal-female-young-averagemuscle-averageweight": 1.0,
-    "head/head-oval": 0.35,
-    "head/head-age-incr": 0.12,
-    "chin/chin-width-decr": 0.35,
-    "forehead/forehead-scale-vert-decr": 0.3,
-    "mouth/mouth-angles-up": 0.35,
-    "mouth/mouth-scale-horiz-incr": 0.15,
-    "nose/nose-width3-decr": 0.2,
-    # Without the taller lids the iris is cut and she looks tired.
-    **{
-        f"eyes/{side}-eye-{part}-incr": weight
-        for side in "lr"
-        for part, weight in (("scale", 0.28), ("height1", 0.3), ("height2", 0.6), ("height3", 0.25))
-    },
-}
-TEETH_SHIFT_DM: dict[str, tuple[float, float, float]] = {
-    # At their default place the upper teeth never show and the mouth is a black hole.
-    "helper-upper-teeth": (0.0, -0.048, 0.018),
-    "helper-lower-teeth": (0.0, -0.028, -0.014),
-    "helper-tongue": (0.0, -0.012, 0.0),
-}
 TONGUE_BENDS_DM = (0.82, 1.20)
 """Depths (z) between which the tongue bends up: the root stays, the tip moves whole."""
 TONGUE_TIP_RISE_DM = 0.065
@@ -63,32 +38,28 @@ NECK_SHARE = {"head": 1.0, "neck03": 0.72, "neck02": 0.42, "neck01": 0.16}
 """How much a vertex follows the head, per bone it hangs on."""
 
 
-def smoothstep(value: Floats | float, low: float, high: float) -> Floats:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((np.asarray(value, dtype=np.float64) - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
-
-
 class Character:
     """The mesh at rest and in any state.
 
     Attributes:
+        person: who it is.
         base: topology and groups of the base mesh.
-        rest: [N, 3] dm, shaped, arms lowered, face neutral.
+        rest: [N, 3] dm, shaped, the head before the camera, arms lowered, face neutral.
         head_share: [N] how far each vertex follows the head, 0…1.
         units: displacements [N, 3] dm by name: 52 and the raised tip of the tongue.
     """
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
+    def __init__(self, data: Path, person: Person) -> None:
+        self.data, self.person = data, person
         self.base: BaseMesh = load_base(data)
         self.units = load_units(data)
         rig = load_rig(data)
         rest = self.base.vertices.copy()
-        for name, weight in SHAPE.items():
+        for name, weight in person.shape.items():
             rest += weight * load_shape(data, name)
-        for group, shift in TEETH_SHIFT_DM.items():
+        for group, shift in person.teeth_shift_dm.items():
             rest[self.base.vertices_of(group)] += shift
+        rest += ORIGIN_DM - person.head_dm
         self.rest: Floats = _lower_arms(rest, self.base, rig)
         self.head_share = _head_share(self.base, rig)
         self.units[TONGUE_TIP_UP] = _tongue_tip_up(self.base, self.rest)

@@ -25,7 +25,7 @@ from avatar_worker.recipes.people.draw import Drawings
 from avatar_worker.recipes.people.landmarks import landmarks
 from avatar_worker.recipes.people.masks import ClassMask, face_picture, paste_area
 from avatar_worker.recipes.people.plan import Frame, Plan
-from avatar_worker.recipes.people.script import SpokenTrack
+from avatar_worker.recipes.people.script import SAMPLE_RATE, SpokenTrack
 from avatar_worker.recipes.people.torso import extend_neck, own_neck
 from avatar_worker.recipes.people.units import NAMES
 
@@ -137,7 +137,7 @@ def _write_audio(plan: Plan, track: SpokenTrack, path: Path) -> None:
     """16 kHz, 16 bit: silence for the loop, then the script."""
     import soxr  # not there in the drawing environment
 
-    spoken = soxr.resample(track.samples, FPS * 960, AUDIO_RATE)
+    spoken = soxr.resample(track.samples, SAMPLE_RATE, AUDIO_RATE)
     silent = np.zeros(sum(f.is_idle for f in plan.frames) * AUDIO_RATE // FPS, dtype=np.float32)
     samples = np.concatenate([silent, spoken])[: len(plan.frames) * AUDIO_RATE // FPS]
     with wave.open(str(path), "wb") as file:

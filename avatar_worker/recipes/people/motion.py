@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_worker.recipes.people.camera import Pose
-from avatar_worker.recipes.people.character import smoothstep
+from avatar_worker.recipes.people.easing import smoothstep
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,6 @@ class Range:
 
 
 IDLE_RANGE = Range(yaw_deg=4.2, pitch_deg=1.8, roll_deg=1.3, shift_dm=0.02)
-SPEAKING_RANGE = Range(yaw_deg=5.0, pitch_deg=2.4, roll_deg=1.8, shift_dm=0.03)
 
 
 def wander(times: Floats, rng: np.random.Generator, slow_hz: float, fast_hz: float) -> Floats:

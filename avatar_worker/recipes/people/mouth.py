@@ -1,4 +1,4 @@
-"""The nine mouth parameters the audio encoder hears → unit weights of Mira's lips and jaw.
+"""The nine mouth parameters the audio encoder hears → unit weights of drawn lips and jaw.
 
 Driving the drawn mouth through the encoder's own parameters makes the two agree: what the encoder
 was taught to hear is exactly what the trainer sees. Closures come enforced from `mouth_curves`.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS, mouth_curves
-from avatar_worker.recipes.people.character import smoothstep
+from avatar_worker.recipes.people.easing import smoothstep
 from avatar_worker.recipes.people.units import ALL_NAMES, DENTAL, PRESSED, TONGUE_TIP_UP
 from avatar_worker.recipes.speech.utterance import SILENCE, Mark
 

@@ -1,8 +1,9 @@
 """The plan: what is drawn in each frame, written down once before anything is drawn.
 
-First the pose loop (she is silent; played forth and back while she listens and pasted under her
-speech), then the speaking frames. One frame is 40 ms of one continuous sound track, the loop
-included (there it is silent), so audio index, frame index and picture number are all the same.
+First the pose loop, if there is one (the mouth rests; played forth and back while a character
+listens and pasted under its speech), then the speaking frames. One frame is 40 ms of one
+continuous sound track, the loop included (there it is silent), so audio index, frame index and
+picture number are all the same.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 from avatar_worker.recipes.people import motion
 from avatar_worker.recipes.people.camera import FPS, Pose, head_matrix
 from avatar_worker.recipes.people.mouth import mouth_units, speech_activity
-from avatar_worker.recipes.people.script import HELD_OUT_LINES, SpokenTrack
+from avatar_worker.recipes.people.person import Person, Schedule
+from avatar_worker.recipes.people.script import SpokenTrack
 from avatar_worker.recipes.people.units import ALL_NAMES, FRIENDLY
 
 VERSION = 2
-IDLE_FRAMES = 200
-SPEAKING_FRAMES = 1_500
+OWNER_BEFORE_OWNERS = "mira"
+"""Whose the plans are that do not say so."""
+
 SAMPLES = 9
 FRIENDLY_WHILE_SPEAKING = 0.4
 IDLE_BLINKS = (motion.Blink(1.43), motion.Blink(4.62), motion.Blink(6.71))
@@ -57,16 +60,18 @@ class Frame:
 
 @dataclass(frozen=True)
 class Plan:
-    """All frames by index, the order to draw them in, and what is held out."""
+    """All frames by index, the order to draw them in, what is held out, and who is drawn."""
 
     frames: tuple[Frame, ...]
     order: tuple[int, ...]
     validation: tuple[int, ...]
+    who: str
 
     def write(self, path: Path) -> None:
         """Writes JSON; each frame also carries its head matrix, for readers without this code."""
         body: dict[str, Any] = {
             "version": VERSION,
+            "who": self.who,
             "fps": FPS,
             "order": self.order,
             "validation": self.validation,
@@ -93,25 +98,31 @@ class Plan:
             del entry["head_matrix"]
             entry["pose"] = Pose(**entry["pose"] | {"shift_dm": tuple(entry["pose"]["shift_dm"])})
             frames.append(Frame(**entry))
-        return cls(tuple(frames), tuple(body["order"]), tuple(body["validation"]))
+        who = body.get("who", OWNER_BEFORE_OWNERS)
+        return cls(tuple(frames), tuple(body["order"]), tuple(body["validation"]), who)
 
 
 def make_plan(
-    track: SpokenTrack,
-    idle_frames: int = IDLE_FRAMES,
-    held_out_lines: int = HELD_OUT_LINES,
-    seed: int = 20,
+    track: SpokenTrack, person: Person, schedule: Schedule | None = None, seed: int = 20
 ) -> Plan:
-    """The same plan for the same track and seed, always; its last lines are held out."""
-    idle = list(_idle_frames(idle_frames, np.random.default_rng([seed, 1])))
-    speaking = list(_speaking_frames(track, idle_frames, np.random.default_rng([seed, 2])))
-    first_held_out = idle_frames + track.starts[-held_out_lines]
-    held_out = tuple(range(first_held_out, idle_frames + track.frames))
-    return Plan(
-        tuple(idle + speaking),
-        tuple(_weave([f.index for f in idle], [f.index for f in speaking])),
-        held_out,
-    )
+    """The same plan for the same track, person and seed, always; its last lines are held out.
+
+    Args:
+        track: What is said.
+        person: Who says it.
+        schedule: Instead of the person's own.
+        seed: Of all motion that does not follow from what is said.
+    """
+    schedule = schedule or person.schedule
+    first = schedule.idle_frames
+    idle = list(_idle_frames(first, np.random.default_rng([seed, 1]))) if first else []
+    speaking = list(_speaking_frames(track, schedule, np.random.default_rng([seed, 2])))
+    numbers = [f.index for f in idle], [f.index for f in speaking]
+    order = [*numbers[0], *numbers[1]] if schedule.in_order else _weave(*numbers)
+    end = first + track.frames
+    lines = schedule.held_out_lines
+    held_out = range(first + track.starts[-lines], end) if lines else range(0)
+    return Plan(tuple(idle + speaking), tuple(order), tuple(held_out), person.name)
 
 
 def _middle_of_frames(count: int) -> motion.Floats:
@@ -132,19 +143,21 @@ def _idle_frames(count: int, rng: np.random.Generator) -> Iterator[Frame]:
         yield Frame(at, "idle", None, at, poses[at], _named(weights[at]))
 
 
-def _speaking_frames(track: SpokenTrack, first: int, rng: np.random.Generator) -> Iterator[Frame]:
+def _speaking_frames(
+    track: SpokenTrack, schedule: Schedule, rng: np.random.Generator
+) -> Iterator[Frame]:
     times = _middle_of_frames(track.frames)
-    poses = motion.sway(times, rng, motion.SPEAKING_RANGE, fast_hz=0.75)
+    poses = motion.sway(times, rng, schedule.range, fast_hz=schedule.sway_hz)
     weights = mouth_units(track.marks, times)
     smile = 1 - (1 - FRIENDLY_WHILE_SPEAKING) * speech_activity(track.marks, times)
     for name, weight in FRIENDLY.items():
         # The brow's share of the friendly face stays: brows must not tell when she speaks.
         weights[:, ALL_NAMES.index(name)] += weight if name == "browInnerUp" else weight * smile
     weights[:, BROW_COLUMNS] += motion.brows(times, rng, motion.SPEAKING_BROWS)
-    blinks = motion.spread_blinks(track.frames / FPS, rng, 0.7, 1.5)
+    blinks = motion.spread_blinks(track.frames / FPS, rng, *schedule.blinks_s)
     weights[:, LID_COLUMNS] = motion.lids(times, blinks)
     for at in range(track.frames):
-        index = first + at
+        index = schedule.idle_frames + at
         utterance = track.utterance_of_frame(at)
         yield Frame(index, "speech", utterance, index, poses[at], _named(weights[at]), seed=index)
 

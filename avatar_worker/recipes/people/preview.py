@@ -34,7 +34,7 @@ def contact_sheet(frames: Sequence[Frame], work: Path, path: Path, tiles: int = 
     cv2.imwrite(str(path), np.vstack(rows))
 
 
-def film(frames: Sequence[Frame], work: Path, path: Path) -> None:
+def silent_film(frames: Sequence[Frame], work: Path, path: Path) -> None:
     """The drawn frames in order of time, without sound (frames not drawn yet are left out)."""
     with av.open(str(path), "w") as target:
         stream = target.add_stream("libx264", rate=FPS, options={"crf": "16"})

@@ -1,8 +1,9 @@
-"""What is said while Mira is drawn, laid out on one sound track."""
+"""What is said while a person is drawn, laid out on one sound track."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,41 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar_worker.recipes.people.camera import FPS
+from avatar_worker.recipes.people.person import Line
 from avatar_worker.recipes.speech.utterance import SILENCE, Mark, Utterance
-
-
-@dataclass(frozen=True)
-class Line:
-    """A sentence and the voice that says it."""
-
-    voice: str
-    text: str
-
-
-SPEED = 1.05
-HELD_OUT_LINES = 2
-SCRIPT: tuple[Line, ...] = (
-    Line("af_heart", "Hello, I am Mira, and I am very happy to meet you."),
-    Line("af_heart", "Five brave women moved above the busy food market before noon."),
-    Line("am_puck", "Please put the paper cups back on top of the oven."),
-    Line("af_heart", "Would you show me which blue boat you chose?"),
-    Line("af_heart", "She sells cheap fish, but Bob prefers beef pie with plum jam."),
-    Line("af_bella", "My brother thinks both of those things are worth thirty dollars."),
-    Line("af_heart", "Of course, let me explain how that works in a few simple steps."),
-    Line("af_heart", "Usually the weather is lovely in June, though the evenings can be cool."),
-    Line("af_sarah", "I would be glad to help, just tell me what you need."),
-    Line("af_heart", "Three thin thieves thought a thousand thoughts through the month."),
-    Line("am_puck", "How about a loud round of applause for the brown cow down south?"),
-    Line("af_heart", "I have no information about that, but I can find out."),
-    Line("bf_emma", "We need a huge new menu with beans, peas and green tea."),
-    Line("af_bella", "Maybe the number of members may double by September."),
-    Line("af_heart", "Look, a good cook could put sugar on this pudding."),
-    Line("bm_george", "Good morning! What would you like to talk about?"),
-    Line("bf_emma", "Peter fed the puppy above the mill, and both were warm and happy."),
-    Line("af_heart", "We have a few more beautiful maps."),
-)
-"""Mira's own voice (`af_heart`) and five others, so that her mouth hears more than one throat. Many
-closures, lips on teeth, round and wide vowels; the last lines are held out for scoring."""
 
 LEAD_S, TAIL_S = 0.12, 0.12
 """Silence kept before and behind each sentence."""
@@ -101,16 +69,19 @@ class SpokenTrack:
         return cls(samples, marks, tuple(body["starts"]), body["frames"])
 
 
-def speak_script(speak: Speak, frames: int, script: Sequence[Line] = SCRIPT) -> SpokenTrack:
-    """Speaks the lines and spreads them evenly over `frames`.
+def speak_script(
+    speak: Speak, frames: int, script: Sequence[Line], speed: float = 1.0
+) -> SpokenTrack:
+    """Speaks the lines and spreads them over `frames`, pauses as long as the lines ask for beside
+    each other; the pause after the last is an ordinary one.
 
     Raises:
         TrackTooLongError: They are longer than that.
     """
-    spoken = [_trimmed(speak(line.text, line.voice, SPEED)) for line in script]
+    spoken = [_trimmed(speak(line.text, line.voice, speed)) for line in script]
     lengths = [-(-len(each.samples) // SAMPLES_PER_FRAME) for each in spoken]
-    pause, extra = divmod(frames - sum(lengths), len(spoken) + 1)
-    if pause < SHORTEST_PAUSE_FRAMES:
+    pauses = shared_out(frames - sum(lengths), [*(line.pause for line in script), 1.0])
+    if min(pauses) < SHORTEST_PAUSE_FRAMES:
         raise TrackTooLongError(
             f"the sentences take {sum(lengths)} frames and leave less than "
             f"{SHORTEST_PAUSE_FRAMES} frames of pause each in {frames}"
@@ -121,7 +92,7 @@ def speak_script(speak: Speak, frames: int, script: Sequence[Line] = SCRIPT) -> 
     at = 0
     for number, (each, length) in enumerate(zip(spoken, lengths, strict=True)):
         starts.append(at)
-        at += pause + (number < extra)
+        at += pauses[number]
         first = at * SAMPLES_PER_FRAME
         samples[first : first + len(each.samples)] = each.samples
         marks += [
@@ -131,6 +102,13 @@ def speak_script(speak: Speak, frames: int, script: Sequence[Line] = SCRIPT) -> 
         ]
         at += length
     return SpokenTrack(samples, _filled(marks, frames / FPS), tuple(starts), frames)
+
+
+def shared_out(frames: int, weights: Sequence[float]) -> list[int]:
+    """Whole frames in proportion to the weights; what rounding leaves goes to the first ones."""
+    each = [math.floor(frames * weight / sum(weights)) for weight in weights]
+    left = frames - sum(each)
+    return [share + (number < left) for number, share in enumerate(each)]
 
 
 def _trimmed(spoken: Utterance) -> Utterance:

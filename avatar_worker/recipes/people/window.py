@@ -41,7 +41,7 @@ def _ramp(length: int, feather: int) -> NDArray[np.float64]:
 
 
 HEAD_WINDOW = Window(left=88, top=40, right=424, bottom=436)
-"""Holds head, hair and neck in every planned pose (checked by a test); outside of it the head only
-throws a shadow that differs by a quarter of a level."""
+"""Holds head, hair and neck in every planned pose (the step `check` looks); outside of it the head
+only throws a shadow that differs by a quarter of a level."""
 
 WHOLE = Window(0, 0, SIZE_PX, SIZE_PX, feather_px=1)

@@ -1,4 +1,4 @@
-"""Values painted on the skin's vertices: lips, redness, freckles, scalp and the class of each."""
+"""Values painted on the skin's vertices: lips, redness, freckles, scalp, beard, the class of each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from avatar_worker.recipes.people.blender.geometry import add_attribute
-from avatar_worker.recipes.people.blender.hair import scalp_weight
-from avatar_worker.recipes.people.character import Character, smoothstep
+from avatar_worker.recipes.people.blender.hair import azimuth_deg, scalp_weight
+from avatar_worker.recipes.people.character import Character
+from avatar_worker.recipes.people.easing import smoothstep
 from avatar_worker.recipes.people.mesh import Floats, Ints
+from avatar_worker.recipes.people.person import Beard, Place
 
 HEAD_CLASS_SHARE = 0.80
 """A vertex that follows the head at least this far is head, else neck."""
@@ -40,27 +42,29 @@ class SkinAttributes:
     """All painted values of the whole mesh, [N] each."""
 
     def __init__(self, character: Character, textures: Path) -> None:
-        rest = character.rest
+        rest, look = character.rest, character.person.look
+        skin = look.skin
         self.rest = rest
         self.lips = sample_mask(character, textures / "mpfb_lips.jpg")
         self.inside = sample_mask(character, textures / "mpfb_inside-mouth.jpg")
         self.gums = self.inside * smoothstep(rest[:, 2], *GUMS_DEPTH_DM)
         ears = sample_mask(character, textures / "mpfb_ears.jpg")
         is_head = character.head_share > 0.9
-        self.scalp = scalp_weight(rest) * is_head * (ears < 0.3)
+        self.scalp = scalp_weight(rest, look.hair.hairline) * is_head * (ears < 0.3)
         nose = rest[np.argmax(rest[:, 2] * (rest[:, 1] > 6))]
 
         def spot(centre: ArrayLike, radius: float) -> Floats:
             apart = rest - np.asarray(centre)
             return np.exp(-(apart**2).sum(axis=1) / (2 * radius**2))
 
-        cheeks = spot([0.42, 6.33, 1.15], 0.16) + spot([-0.42, 6.33, 1.15], 0.16)
-        chin = spot([0, 5.75, 1.35], 0.14)
+        def pair(left: Place, radius: float) -> Floats:
+            return spot(left, radius) + spot((-left[0], *left[1:]), radius)
+
+        cheeks, chin = pair(skin.cheeks, 0.16), spot(skin.chin, 0.14)
         self.red = np.clip(0.30 * cheeks + 0.30 * spot(nose, 0.10) + 0.12 * chin, 0, 1)
-        upper_cheeks = spot([0.33, 6.42, 1.2], 0.2) + spot([-0.33, 6.42, 1.2], 0.2)
-        self.freckles = np.clip(
-            1.3 * (upper_cheeks + spot(nose + np.array([0, 0.1, 0]), 0.16)), 0, 1
-        )
+        freckled = pair(skin.upper_cheeks, 0.2) + spot(nose + np.array([0, 0.1, 0]), 0.16)
+        self.freckles = np.clip(skin.freckles * freckled, 0, 1)
+        self.beard = _beard(rest, skin.beard) * (ears < 0.3) * (1 - self.lips) * (1 - self.inside)
         head = character.head_share > HEAD_CLASS_SHARE
         face = head & (self.scalp < 0.5) & (ears < 0.3) & (rest[:, 2] > 0.45)
         self.classes = np.stack([head, ~head | face, np.zeros_like(head)], axis=1)
@@ -69,5 +73,15 @@ class SkinAttributes:
         """Writes the values of these vertices to the mesh."""
         add_attribute(mesh, "rest", self.rest[vertices] * 0.1, vector=True)
         add_attribute(mesh, "seg", self.classes[vertices], vector=True)
-        for name in ("lips", "inside", "gums", "scalp", "red", "freckles"):
+        for name in ("lips", "inside", "gums", "scalp", "red", "freckles", "beard"):
             add_attribute(mesh, name, getattr(self, name)[vertices], vector=False)
+
+
+def _beard(points: Floats, beard: Beard | None) -> Floats:
+    """[N] how much stubble grows at points [N, 3] dm, 0…1."""
+    if beard is None:
+        return np.zeros(len(points))
+    azimuth, height = azimuth_deg(points), points[:, 1]
+    below = smoothstep(np.interp(azimuth, *beard.upper) - height, -0.03, 0.09)
+    above = smoothstep(height - np.interp(azimuth, *beard.lower), -0.10, 0.10)
+    return below * above

@@ -28,13 +28,14 @@ COLLAR_POINTS = 240
 PROFILE_POINTS = 16
 RIB_M = 0.0042
 """Four pixels: finer ribs flicker in a moving picture."""
-CUT_POINT = Vector((0.0, -0.020, 0.536))
 CUT_NORMAL = Vector((0.0, -0.30, 1.0)).normalized()
 """Tilted: the neckline is higher at the back."""
 
 
 def add_sweater(character: Character) -> tuple[bpy.types.Object, bpy.types.Object]:
     """Adds cloth and collar."""
+    sweater = character.person.look.sweater
+    cut = Vector(sweater.cut_m)
     base, rest = character.base, character.rest
     faces = base.faces_of("body")
     height, across = rest[base.faces[faces], 1], rest[base.faces[faces], 0]
@@ -56,20 +57,20 @@ def add_sweater(character: Character) -> tuple[bpy.types.Object, bpy.types.Objec
         vertex.co += vertex.normal * GAP_M
     everything = shape.verts[:] + shape.edges[:] + shape.faces[:]
     bmesh.ops.bisect_plane(
-        shape, geom=everything, plane_co=CUT_POINT, plane_no=CUT_NORMAL, clear_outer=True
+        shape, geom=everything, plane_co=cut, plane_no=CUT_NORMAL, clear_outer=True
     )
     shape.to_mesh(cloth.data)
-    loop = _longest_loop(edge for edge in shape.edges if _on_cut(edge))
+    loop = _longest_loop(edge for edge in shape.edges if _on_cut(edge, cut))
     shape.free()
     geometry.smooth(cloth.data)
     geometry.subdivide(cloth)
-    cloth.data.materials.append(materials.knit())
-    return cloth, _add_collar(loop)
+    cloth.data.materials.append(materials.knit(sweater.yarn))
+    return cloth, _add_collar(loop, sweater.yarn)
 
 
-def _on_cut(edge: bmesh.types.BMEdge) -> bool:
+def _on_cut(edge: bmesh.types.BMEdge, cut: Vector) -> bool:
     return edge.is_boundary and all(
-        abs((vertex.co - CUT_POINT).dot(CUT_NORMAL)) < 1e-4 for vertex in edge.verts
+        abs((vertex.co - cut).dot(CUT_NORMAL)) < 1e-4 for vertex in edge.verts
     )
 
 
@@ -93,7 +94,7 @@ def _longest_loop(edges: Iterable[bmesh.types.BMEdge]) -> Floats:
     return np.array([vertex.co for vertex in longest])
 
 
-def _add_collar(loop: Floats) -> bpy.types.Object:
+def _add_collar(loop: Floats, yarn: tuple[str, str]) -> bpy.types.Object:
     """A flat band with rounded edges, set up on the cut."""
     closed = np.r_[loop, loop[:1]]
     travelled = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))]
@@ -127,5 +128,5 @@ def _add_collar(loop: Floats) -> bpy.types.Object:
     around = np.arange(COLLAR_POINTS) / COLLAR_POINTS * ribs
     around = np.r_[np.repeat(around, PROFILE_POINTS), around]
     geometry.add_attribute(mesh, "around", around, vector=False)
-    mesh.materials.append(materials.ribbing())
+    mesh.materials.append(materials.ribbing(yarn))
     return geometry.link("collar", mesh)

@@ -12,8 +12,10 @@ import numpy as np
 from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 
-from avatar_worker.recipes.people.character import Character, smoothstep, triangles
+from avatar_worker.recipes.people.character import Character, triangles
+from avatar_worker.recipes.people.easing import smoothstep
 from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats
+from avatar_worker.recipes.people.person import Stops
 
 GUIDES = 2300
 CHILDREN = 6
@@ -24,15 +26,19 @@ GRAVITY = 0.42
 PART_X_DM = 0.20
 END_Y_DM = 5.78
 FLYAWAY_SHARE = 0.015
-HAIRLINE_DEG = (0, 22, 40, 52, 62, 70, 78, 92, 108, 122, 140, 180)
-HAIRLINE_Y_DM = (7.40, 7.39, 7.24, 7.02, 6.88, 6.72, 6.62, 6.78, 6.70, 6.35, 6.10, 6.02)
+RADIUS_M = np.linspace(1.0, 0.45, POINTS) * 10e-5
+"""Fewer and thicker than real hair: 512 pixels do not tell, and few samples suffice."""
 
 
-def scalp_weight(points: Floats) -> Floats:
+def azimuth_deg(points: Floats) -> Floats:
+    """[...] angle of points [..., 3] dm around the head, 0 in front, 180 behind, either side."""
+    return np.degrees(np.abs(np.arctan2(points[..., 0], points[..., 2] - 0.38)))
+
+
+def scalp_weight(points: Floats, hairline: Stops) -> Floats:
     """[...] how far points [..., 3] dm lie above the hairline, 0…1."""
-    azimuth = np.degrees(np.abs(np.arctan2(points[..., 0], points[..., 2] - 0.38)))
-    hairline = np.interp(azimuth, HAIRLINE_DEG, HAIRLINE_Y_DM)
-    return smoothstep(points[..., 1] - hairline, -0.03, 0.10)
+    line = np.interp(azimuth_deg(points), *hairline)
+    return smoothstep(points[..., 1] - line, -0.03, 0.10)
 
 
 def grow_bob(character: Character, seed: int = 3) -> Floats:
@@ -43,7 +49,7 @@ def grow_bob(character: Character, seed: int = 3) -> Floats:
     surface = BVHTree.FromPolygons(
         [Vector(point) for point in character.rest[:BODY_VERTICES]], faces.tolist()
     )
-    roots, normals = _sample_roots(character.rest, triangles(faces), rng)
+    roots, normals = _sample_roots(character, triangles(faces), rng)
     guides = []
     for root, normal in zip(roots, normals, strict=True):
         path = _Guide(root, normal, layer=rng.random(), jitter=rng.normal(0, 0.045)).grow(surface)
@@ -53,14 +59,15 @@ def grow_bob(character: Character, seed: int = 3) -> Floats:
 
 
 def _sample_roots(
-    points: Floats, faces: np.ndarray, rng: np.random.Generator
+    character: Character, faces: np.ndarray, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    corner = points[faces]
+    corner = character.rest[faces]
     cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     doubled_area = np.linalg.norm(cross, axis=1)
     x, y, z = corner.mean(axis=1).T
     is_ear = (np.abs(x) > 0.66) & (y < 6.75) & (z > 0.2) & (z < 0.62)
-    chance = doubled_area * np.where(is_ear, 0.0, scalp_weight(corner.mean(axis=1)))
+    hairline = character.person.look.hair.hairline
+    chance = doubled_area * np.where(is_ear, 0.0, scalp_weight(corner.mean(axis=1), hairline))
     picked = rng.choice(len(faces), GUIDES, p=chance / chance.sum())
     u, v = rng.random((2, GUIDES, 1))
     folded = u + v > 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 
 from avatar_worker.recipes.people.blender.nodes import Graph, Socket, colour
+from avatar_worker.recipes.people.person import Beard, Look
 
 IRIS_RADIUS = 0.465
 """In eyeball radii."""
@@ -23,37 +24,39 @@ def _grey_mask(graph: Graph, path: Path) -> Socket:
     return graph.node("TexImage", image=image).outputs["Color"]
 
 
-def skin(textures: Path) -> bpy.types.Material:
-    """Skin with pores, redness, freckles, lips, lids and a dark scalp.
+def skin(textures: Path, look: Look) -> bpy.types.Material:
+    """Skin with pores, redness, freckles, stubble, lips, lids and a dark scalp.
 
     Noise reads the `rest` attribute, so that nothing swims when the face moves.
     """
-    g = Graph("skin")
+    g, paint = Graph("skin"), look.skin
     rest = g.attribute("rest").outputs["Vector"]
     lips = g.attribute("lips").outputs["Fac"]
 
     patches = g.ramp(g.noise(rest, 18, 4), [(0.35, 0.0), (0.7, 1.0)])
-    shade = g.mix(patches, colour("#d6a88c"), colour("#c9977a"))
+    shade = g.mix(patches, colour(paint.base[0]), colour(paint.base[1]))
     mottle = g.ramp(g.noise(rest, 220), [(0.42, 0.0), (0.62, 1.0)])
-    shade = g.mix(g.times(mottle, 0.22), shade, colour("#c08468"))
+    shade = g.mix(g.times(mottle, 0.22), shade, colour(paint.mottle))
     redness = g.times(
         g.attribute("red").outputs["Fac"], g.plus(g.times(g.noise(rest, 60), 0.8), 0.6)
     )
-    shade = g.mix(redness, shade, colour("#b9604f"))
+    shade = g.mix(redness, shade, colour(paint.red))
     shade = g.mix(g.times(_freckles(g, rest), 0.5), shade, colour("#8f5a3c"))
     lids = _grey_mask(g, textures / "mpfb_eyelids.jpg")
-    shade = g.mix(g.times(lids, 0.28), shade, colour("#a3654f"))
+    shade = g.mix(g.times(lids, 0.28), shade, colour(paint.lids))
     ears = _grey_mask(g, textures / "mpfb_ears.jpg")
-    shade = g.mix(g.times(ears, 0.35), shade, colour("#b9604f"))
-    lip_shade = g.mix(g.noise(rest, 140), colour("#b4615a"), colour("#a5544f"))
-    shade = g.mix(g.times(lips, 0.7), shade, lip_shade)
+    shade = g.mix(g.times(ears, 0.35), shade, colour(paint.red))
+    lip_shade = g.mix(g.noise(rest, 140), colour(paint.lips[0]), colour(paint.lips[1]))
+    shade = g.mix(g.times(lips, paint.lips_share), shade, lip_shade)
     shade = g.mix(g.attribute("inside").outputs["Fac"], shade, colour("#7a2f2c"))
     gums = g.attribute("gums").outputs["Fac"]
     shade = g.mix(gums, shade, colour("#a8524a"))
     scalp = g.attribute("scalp").outputs["Fac"]
-    shade = g.mix(g.times(scalp, 0.85), shade, colour("#3a251a"))
+    shade = g.mix(g.times(scalp, 0.85), shade, colour(look.hair.scalp))
 
     roughness = g.plus(g.times(g.noise(rest, 90), 0.16), 0.36)
+    if paint.beard is not None:
+        shade, roughness = _stubble(g, rest, paint.beard, shade, roughness)
     principled = g.node(
         "BsdfPrincipled",
         {
@@ -72,6 +75,17 @@ def skin(textures: Path) -> bpy.types.Material:
         },
     )
     return _lights_nothing(g.finish(principled.outputs[0]))
+
+
+def _stubble(
+    g: Graph, rest: Socket, beard: Beard, shade: Socket, roughness: Socket
+) -> tuple[Socket, Socket]:
+    """Colour and roughness with a dull dark grain where the beard grows."""
+    where = g.attribute("beard").outputs["Fac"]
+    grain = g.ramp(g.noise(rest, 620, 2, 0.7), [(0.36, 0.35), (0.62, 1.0)])
+    patchy = g.plus(g.times(g.noise(rest, 45), 0.5), 0.72)
+    share = g.times(g.times(where, grain), g.times(patchy, beard.share))
+    return g.mix(share, shade, colour(beard.colour)), g.plus(roughness, g.times(where, 0.14))
 
 
 def _lights_nothing(material: bpy.types.Material) -> bpy.types.Material:
@@ -98,7 +112,7 @@ def _pores(g: Graph, rest: Socket, lips: Socket) -> Socket:
     return g.node("Bump", bump).outputs["Normal"]
 
 
-def eye() -> bpy.types.Material:
+def eye(look: Look) -> bpy.types.Material:
     """Eyeball: `eye_direction` is the unit direction from its centre, +z out of the pupil."""
     g = Graph("eye")
     direction = g.attribute("eye_direction").outputs["Vector"]
@@ -114,16 +128,9 @@ def eye() -> bpy.types.Material:
             "Z": g.times(radius, 1.2),
         },
     ).outputs[0]
-    rings = [
-        (0.0, colour("#7a5a2c")),
-        (0.45, colour("#7a5a2c")),
-        (0.62, colour("#5e4a26")),
-        (0.85, colour("#3f3a22")),
-        (1.0, colour("#1a1712")),
-    ]
-    iris = g.ramp(in_iris, rings)
+    iris = g.ramp(in_iris, [(place, colour(code)) for place, code in look.iris])
     fibres = g.ramp(g.noise(around, 2.6, 5.0, 0.7), [(0.3, 0.0), (0.7, 1.0)])
-    iris = g.mix(g.times(fibres, 0.6), iris, colour("#2c2412"))
+    iris = g.mix(g.times(fibres, 0.6), iris, colour(look.iris_fibres))
     iris = g.mix(g.ramp(in_iris, [(0.36, 1.0), (0.42, 0.0)]), iris, (0.003, 0.003, 0.003, 1))
     veins = g.ramp(g.noise(direction, 7.0, 6.0, 0.7), [(0.5, 0.0), (0.75, 1.0)])
     white = g.mix(g.times(veins, 0.35), colour("#e4dcd6"), colour("#d9a79c"))
@@ -202,25 +209,27 @@ def strands(name: str, code: str, spread: float, *, glossy: bool) -> bpy.types.M
     return g.finish(hair.outputs[0])
 
 
-def knit() -> bpy.types.Material:
+def knit(yarn: tuple[str, str]) -> bpy.types.Material:
     """A plain fine-knit sweater."""
     g = Graph("knit")
     place = g.node("TexCoord").outputs["Object"]
     waves = {"Vector": place, "Scale": 150.0, "Distortion": 1.5, "Detail": 2.0}
     ribs = g.node("TexWave", waves, bands_direction="X").outputs["Fac"]
-    return _yarn(g, place, ribs, rib_height_m=0.0012)
+    return _yarn(g, place, ribs, yarn, rib_height_m=0.0012)
 
 
-def ribbing() -> bpy.types.Material:
+def ribbing(yarn: tuple[str, str]) -> bpy.types.Material:
     """The collar: upright ribs; `around` is the way along it in ribs."""
     g = Graph("ribbing")
     place = g.node("TexCoord").outputs["Object"]
     turn = g.times(g.attribute("around").outputs["Fac"], 2 * math.pi)
     ribs = g.plus(g.times(g.maths("SINE", turn), 0.5), 0.5)
-    return _yarn(g, place, ribs, rib_height_m=0.0022)
+    return _yarn(g, place, ribs, yarn, rib_height_m=0.0022)
 
 
-def _yarn(g: Graph, place: Socket, ribs: Socket, rib_height_m: float) -> bpy.types.Material:
+def _yarn(
+    g: Graph, place: Socket, ribs: Socket, yarn: tuple[str, str], rib_height_m: float
+) -> bpy.types.Material:
     """Wool with soft folds, fuzz and these ribs (0…1), darker in the furrows."""
     fuzz = g.noise(place, 500.0, 3.0, 0.5)
     folds = g.noise(place, 14.0, 2.0, 0.5)
@@ -231,7 +240,7 @@ def _yarn(g: Graph, place: Socket, ribs: Socket, rib_height_m: float) -> bpy.typ
     principled = g.node(
         "BsdfPrincipled",
         {
-            "Base Color": g.mix(g.times(fuzz, 0.6), colour("#2f5560"), colour("#3b6670")),
+            "Base Color": g.mix(g.times(fuzz, 0.6), colour(yarn[0]), colour(yarn[1])),
             "Roughness": 0.85,
             "Specular IOR Level": 0.2,
             "Sheen Weight": 0.35,
@@ -242,13 +251,13 @@ def _yarn(g: Graph, place: Socket, ribs: Socket, rib_height_m: float) -> bpy.typ
     return g.finish(principled.outputs[0])
 
 
-def backdrop(centre_z: float) -> bpy.types.Material:
+def backdrop(centre_z: float, shades: tuple[str, str, str]) -> bpy.types.Material:
     """A soft round gradient that lights nothing."""
     g = Graph("backdrop")
     place = g.node("TexCoord").outputs["Object"]
     x, _, z = g.node("SeparateXYZ", {"Vector": place}).outputs
     radius = g.length(g.maths("SUBTRACT", x, 0.12), g.maths("SUBTRACT", z, centre_z - 0.02))
-    stops = [(0.0, colour("#aab4ba")), (0.5, colour("#8b98a3")), (1.0, colour("#5d6a75"))]
+    stops = [(place, colour(code)) for place, code in zip((0.0, 0.5, 1.0), shades, strict=True)]
     shade = g.ramp(g.maths("DIVIDE", radius, 0.75), stops, "EASE")
     return g.finish(g.node("Emission", {"Color": shade, "Strength": 1.0}).outputs[0])
 

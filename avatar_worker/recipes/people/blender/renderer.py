@@ -11,6 +11,7 @@ from PIL import Image
 from avatar_worker.recipes.people.blender.scene import Scene
 from avatar_worker.recipes.people.camera import Pose
 from avatar_worker.recipes.people.character import Character
+from avatar_worker.recipes.people.person import Person
 from avatar_worker.recipes.people.plan import Frame
 from avatar_worker.recipes.people.units import FRIENDLY
 from avatar_worker.recipes.people.window import HEAD_WINDOW
@@ -21,8 +22,8 @@ PLATE_SAMPLES = 24
 class WindowRenderer:
     """Traces the head's window and pastes it into a plate drawn once."""
 
-    def __init__(self, data: Path, work: Path, samples: int) -> None:
-        self.scene = Scene(Character(data), samples)
+    def __init__(self, data: Path, person: Person, work: Path, samples: int) -> None:
+        self.scene = Scene(Character(data, person), samples)
         self._plate = self._load_plate(work / "plate.png")
         self._window_file = work / "window.png"
 

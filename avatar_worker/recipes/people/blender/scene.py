@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import assert_never
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-from avatar_worker.recipes.people.blender import clothes, geometry, hair, materials, stage
+from avatar_worker.recipes.people.blender import (
+    clothes,
+    geometry,
+    hair,
+    materials,
+    short_hair,
+    stage,
+)
 from avatar_worker.recipes.people.blender.attributes import SkinAttributes
-from avatar_worker.recipes.people.blender.strands import BROW_RADIUS_M, Brows, Lashes
+from avatar_worker.recipes.people.blender.strands import Brows, Lashes
 from avatar_worker.recipes.people.camera import METRES_PER_DM, SIZE_PX, Pose, rigid_matrix
 from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.mesh import Floats, Ints
 from avatar_worker.recipes.people.window import Window
 
-HAIR_RADIUS_M = np.linspace(1.0, 0.45, hair.POINTS) * 10e-5
-"""Fewer and thicker than real hair: 512 pixels do not tell, and few samples suffice."""
 MASK_SAMPLES = 4
 HEAD, FACE, CLOTH, NOTHING = (1, 0, 0, 0), (1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 0)
 BY_ATTRIBUTE = (0, 0, 0, 1)
@@ -27,26 +33,21 @@ BY_ATTRIBUTE = (0, 0, 0, 1)
 
 
 class Scene:
-    """Mira before her backdrop."""
+    """A person before the backdrop."""
 
     def __init__(self, character: Character, samples: int) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
-        self.character = character
+        self.character, self.look = character, character.person.look
         self._state_parts: list[tuple[bpy.types.Object, Ints]] = []
         self._add_body()
         self._add_mouth()
         self.eyes = [self._add_eye(side) for side in "lr"]
         self._add_brows_and_lashes()
-        self.hair = geometry.add_curves(
-            "hair",
-            hair.grow_bob(character),
-            HAIR_RADIUS_M,
-            materials.strands("hair", "#35200f", 0.3, glossy=True),
-        )
+        self.hair = self._add_hair()
         self.cloth, self.collar = clothes.add_sweater(character)
         stage.add_camera()
         stage.add_lights()
-        self.backdrop = stage.add_backdrop()
+        self.backdrop = stage.add_backdrop(self.look.backdrop)
         stage.configure(samples)
         self._classes = materials.classes()
         self._colour_classes()
@@ -60,7 +61,7 @@ class Scene:
         self.body, self.body_vertices = geometry.add_part("body", base, rest, faces[kept])
         geometry.subdivide(self.body)
         textures = self.character.data / "mpfb2/textures"
-        self.body.data.materials.append(materials.skin(textures))
+        self.body.data.materials.append(materials.skin(textures, self.look))
         SkinAttributes(self.character, textures).paint(self.body.data, self.body_vertices)
         self._state_parts.append((self.body, self.body_vertices))
 
@@ -95,7 +96,7 @@ class Scene:
         mesh.from_pydata(geometry.to_blender(points).tolist(), [], faces)
         geometry.smooth(mesh)
         geometry.add_attribute(mesh, "eye_direction", direction, vector=True)
-        mesh.materials.append(bpy.data.materials.get("eye") or materials.eye())
+        mesh.materials.append(bpy.data.materials.get("eye") or materials.eye(self.look))
         inwards = Pose(
             yaw_deg=float(np.degrees(materials.EYE_TURN_RAD)) * (-1 if side == "l" else 1)
         )
@@ -104,20 +105,31 @@ class Scene:
         rest[:3, 3] = centre * METRES_PER_DM
         return geometry.link(f"eye-{side}", mesh), rest
 
+    def _add_hair(self) -> bpy.types.Object:
+        style = self.look.hair.style
+        if style == "bob":
+            strands, radius_m = hair.grow_bob(self.character), hair.RADIUS_M
+        elif style == "short":
+            strands, radius_m = short_hair.grow_short(self.character), short_hair.RADIUS_M
+        else:
+            assert_never(style)
+        surface = materials.strands("hair", self.look.hair.colour, 0.3, glossy=True)
+        return geometry.add_curves("hair", strands, radius_m, surface)
+
     def _add_brows_and_lashes(self) -> None:
         rest = self.character.rest
         self._brows, self._lashes = Brows(self.character), Lashes(self.character)
         self.brows = geometry.add_curves(
             "brows",
             self._brows.points(rest),
-            BROW_RADIUS_M,
-            materials.strands("brow", "#57402e", 0.4, glossy=False),
+            self._brows.radius_m,
+            materials.strands("brow", self.look.brows.colour, 0.4, glossy=False),
         )
         self.lashes = geometry.add_curves(
             "lashes",
             self._lashes.points(rest),
             self._lashes.radius_m,
-            materials.strands("lash", "#0a0604", 0.1, glossy=False),
+            materials.strands("lash", self.look.lashes.colour, 0.1, glossy=False),
         )
 
     def _colour_classes(self) -> None:

@@ -76,13 +76,13 @@ def add_lights() -> None:
     bpy.context.scene.world = world
 
 
-def add_backdrop() -> bpy.types.Object:
+def add_backdrop(shades: tuple[str, str, str]) -> bpy.types.Object:
     """A card 1.2 m behind, seen by camera rays alone."""
     z = head_centre().z
     corners = [(-3, 1.2, z - 3), (3, 1.2, z - 3), (3, 1.2, z + 3), (-3, 1.2, z + 3)]
     mesh = bpy.data.meshes.new("backdrop")
     mesh.from_pydata(corners, [], [(0, 1, 2, 3)])
-    mesh.materials.append(materials.backdrop(z))
+    mesh.materials.append(materials.backdrop(z, shades))
     made = geometry.link("backdrop", mesh)
     made.visible_diffuse = made.visible_glossy = False
     made.visible_transmission = made.visible_shadow = False

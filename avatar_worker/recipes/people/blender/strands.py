@@ -10,9 +10,8 @@ from scipy.spatial import cKDTree
 from avatar_worker.recipes.people.character import Character, triangles
 from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats
 
-BROW_STRANDS = 540
 BROW_POINTS = 5
-BROW_RADIUS_M = np.linspace(1.0, 0.25, BROW_POINTS) * 6.2e-5
+BROW_TAPER = np.linspace(1.0, 0.25, BROW_POINTS)
 LASH_POINTS = 5
 LASHES_PER_QUAD = {"1": 4, "2": 9}
 LASH_RADIUS_M = {"1": 4.5e-5, "2": 9e-5}
@@ -28,6 +27,8 @@ class Brows:
 
     def __init__(self, character: Character, seed: int = 5) -> None:
         rest = character.rest
+        self.look = character.person.look.brows
+        self.radius_m = BROW_TAPER * self.look.radius_m
         faces = triangles(character.body_faces())
         x, y, z = rest[faces].mean(axis=1).T
         near = (y > 6.5) & (y < 7.2) & (z > 0.9) & (np.abs(x) < 0.7)
@@ -39,7 +40,7 @@ class Brows:
         eye_y = float(character.joint("l-eye")[1])
         triangle, local = [], []
         for side in (1.0, -1.0):
-            for _ in range(BROW_STRANDS):
+            for _ in range(self.look.strands):
                 strand = self._strand(surface, rest, side, eye_y, rng)
                 if strand is not None:
                     triangle.append(strand[0])
@@ -59,9 +60,9 @@ class Brows:
         if rng.random() > 0.25 + 0.75 * along / 0.16:  # but it begins with single strands
             return None
         across = float(np.clip(rng.normal(0, 0.52), -1.1, 1.1))  # thins out towards both edges
-        x = np.interp(along, [0, 0.6, 1], [0.145, 0.37, 0.505])
-        y = eye_y + np.interp(along, [0, 0.3, 0.65, 1], [0.190, 0.222, 0.238, 0.180])
-        y += across * np.interp(along, [0, 0.15, 0.6, 1], [0.040, 0.048, 0.034, 0.010])
+        look = self.look
+        x = np.interp(along, *look.across)
+        y = eye_y + np.interp(along, *look.rise) + across * np.interp(along, *look.spread)
         hit, normal, face, _ = surface.ray_cast(Vector((side * x, y, 1.6)), Vector((0, 0, -1)))
         if hit is None:
             return None
@@ -72,7 +73,7 @@ class Brows:
         heading -= up * np.dot(heading, up)
         heading /= np.linalg.norm(heading)
         length = np.interp(along, [0, 0.3, 0.8, 1], [0.080, 0.092, 0.065, 0.04])
-        length *= rng.uniform(0.6, 1.15)
+        length *= rng.uniform(0.6, 1.15) * look.length
         t = np.linspace(0.0, 1.0, BROW_POINTS)[:, None]
         points = root + heading * length * t + up * (0.010 + 0.020 * np.sin(0.75 * np.pi * t))
         corner = rest[self._faces[face]]
@@ -94,7 +95,7 @@ class Lashes:
     """Strands across the quads of the lash strips, root on the lid."""
 
     def __init__(self, character: Character, seed: int = 2) -> None:
-        rest = character.rest
+        rest, look = character.rest, character.person.look.lashes
         skin = np.flatnonzero(character.head_share[:BODY_VERTICES] > 0.5)
         lid = cKDTree(rest[skin])
         rng = np.random.default_rng(seed)
@@ -111,8 +112,10 @@ class Lashes:
                     for at in range(count):
                         corners.append(ordered)
                         along.append((at + rng.random()) / count)
-                        length.append(rng.uniform(0.75, 1.05) * LASH_LENGTH[row] * growth)
-                        radius.append(LASH_RADIUS_M[row] * growth)
+                        length.append(
+                            rng.uniform(0.75, 1.05) * LASH_LENGTH[row] * growth * look.length
+                        )
+                        radius.append(LASH_RADIUS_M[row] * growth * look.thickness)
         self._corners = np.array(corners)
         self._along = np.array(along)[:, None]
         self._length = np.array(length)[:, None]
