@@ -66,6 +66,7 @@ LOOK = Look(
     hair=Hair(
         style="bob",
         colour="#35200f",
+        ior=1.55,
         scalp="#3a251a",
         hairline=(
             (0, 22, 40, 52, 62, 70, 78, 92, 108, 122, 140, 180),
@@ -81,8 +82,14 @@ LOOK = Look(
         spread=((0, 0.15, 0.6, 1), (0.040, 0.048, 0.034, 0.010)),
         length=1.0,
     ),
-    lashes=Lashes(colour="#0a0604", length=1.0, thickness=1.0),
-    sweater=Sweater(yarn=("#2f5560", "#3b6670"), cut_m=(0.0, -0.020, 0.536)),
+    lashes=Lashes(colour="#0a0604", length=1.0, thickness=1.0, rooted_alike=False),
+    sweater=Sweater(
+        yarn=("#2f5560", "#3b6670"),
+        cut_m=(0.0, -0.020, 0.536),
+        tilt=0.30,
+        collar_out_m=0.003,
+        hem_m=(0.006, 0.016),
+    ),
     backdrop=("#aab4ba", "#8b98a3", "#5d6a75"),
 )
 

@@ -103,12 +103,14 @@ class Hair:
     Attributes:
         style: the function that grows it (`blender/hair.py`, `blender/short_hair.py`).
         colour: of the strands.
+        ior: index of refraction of the strands, which is what makes them shine.
         scalp: of the skin below them.
         hairline: azimuth in degrees from the front → height where hair begins.
     """
 
     style: Literal["bob", "short"]
     colour: str
+    ior: float
     scalp: str
     hairline: Stops
 
@@ -138,19 +140,41 @@ class Brows:
 
 @dataclass(frozen=True)
 class Lashes:
-    """Colour, and factors of length and thickness."""
+    """Strands on the four lash strips.
+
+    Attributes:
+        colour: of the strands.
+        length: factor.
+        thickness: factor.
+        rooted_alike: the side of a strip that lies on the lid is found for the strip as a whole;
+            else for each of its quads, which now and then lays a lash across.
+    """
 
     colour: str
     length: float
     thickness: float
+    rooted_alike: bool
 
 
 @dataclass(frozen=True)
 class Sweater:
-    """Two shades of yarn, and where the neckline is cut (Blender axes, metres)."""
+    """Two shades of yarn, and how the neckline is cut.
+
+    Attributes:
+        yarn: shades that its fuzz mixes.
+        cut_m: a point of the cutting plane, Blender axes, metres.
+        tilt: slope of that plane; the neckline is higher at the back.
+        collar_out_m: how far the collar stands outside of the cut: before a chest that slopes
+            outwards, behind the edge of one that falls steeply.
+        hem_m: how far the hem below the collar goes out and down, under the cloth: it closes the
+            chinks that the leaning collar leaves at the shoulders.
+    """
 
     yarn: tuple[str, str]
     cut_m: Place
+    tilt: float
+    collar_out_m: float
+    hem_m: tuple[float, float]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Values painted on the skin's vertices: lips, redness, freckles, scalp, beard, the class of each."""
+"""Values painted on the skin's vertices: lips, redness, freckles, scalp, beard, and classes."""
 
 from __future__ import annotations
 

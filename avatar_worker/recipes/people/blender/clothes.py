@@ -12,6 +12,7 @@ from mathutils import Vector
 from avatar_worker.recipes.people.blender import geometry, materials
 from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.mesh import Floats
+from avatar_worker.recipes.people.person import Sweater
 
 GAP_M = 0.010
 COLLAR_HEIGHT_M = 0.020
@@ -19,23 +20,17 @@ COLLAR_THICKNESS_M = 0.005
 COLLAR_LEAN_DEG = 32.0
 """The band follows the neck inwards."""
 COLLAR_SUNK_M = 0.009
-COLLAR_WIDER_M = 0.003
-"""The band stands in the opening: below its edge, and a little beyond it."""
-HEM_M = (0.006, 0.016)
-"""How far the hem below the band goes out and down, under the cloth: it closes the chinks that the
-leaning band leaves at the shoulders."""
+"""The band stands in the opening: below its edge."""
 COLLAR_POINTS = 240
 PROFILE_POINTS = 16
 RIB_M = 0.0042
 """Four pixels: finer ribs flicker in a moving picture."""
-CUT_NORMAL = Vector((0.0, -0.30, 1.0)).normalized()
-"""Tilted: the neckline is higher at the back."""
 
 
 def add_sweater(character: Character) -> tuple[bpy.types.Object, bpy.types.Object]:
     """Adds cloth and collar."""
     sweater = character.person.look.sweater
-    cut = Vector(sweater.cut_m)
+    cut, upright = Vector(sweater.cut_m), _upright(sweater)
     base, rest = character.base, character.rest
     faces = base.faces_of("body")
     height, across = rest[base.faces[faces], 1], rest[base.faces[faces], 0]
@@ -56,21 +51,24 @@ def add_sweater(character: Character) -> tuple[bpy.types.Object, bpy.types.Objec
     for vertex in shape.verts:
         vertex.co += vertex.normal * GAP_M
     everything = shape.verts[:] + shape.edges[:] + shape.faces[:]
-    bmesh.ops.bisect_plane(
-        shape, geom=everything, plane_co=cut, plane_no=CUT_NORMAL, clear_outer=True
-    )
+    bmesh.ops.bisect_plane(shape, geom=everything, plane_co=cut, plane_no=upright, clear_outer=True)
     shape.to_mesh(cloth.data)
-    loop = _longest_loop(edge for edge in shape.edges if _on_cut(edge, cut))
+    loop = _longest_loop(edge for edge in shape.edges if _on_cut(edge, cut, upright))
     shape.free()
     geometry.smooth(cloth.data)
     geometry.subdivide(cloth)
     cloth.data.materials.append(materials.knit(sweater.yarn))
-    return cloth, _add_collar(loop, sweater.yarn)
+    return cloth, _add_collar(loop, sweater)
 
 
-def _on_cut(edge: bmesh.types.BMEdge, cut: Vector) -> bool:
+def _upright(sweater: Sweater) -> Vector:
+    """Normal of the cutting plane."""
+    return Vector((0.0, -sweater.tilt, 1.0)).normalized()
+
+
+def _on_cut(edge: bmesh.types.BMEdge, cut: Vector, upright: Vector) -> bool:
     return edge.is_boundary and all(
-        abs((vertex.co - cut).dot(CUT_NORMAL)) < 1e-4 for vertex in edge.verts
+        abs((vertex.co - cut).dot(upright)) < 1e-4 for vertex in edge.verts
     )
 
 
@@ -94,7 +92,7 @@ def _longest_loop(edges: Iterable[bmesh.types.BMEdge]) -> Floats:
     return np.array([vertex.co for vertex in longest])
 
 
-def _add_collar(loop: Floats, yarn: tuple[str, str]) -> bpy.types.Object:
+def _add_collar(loop: Floats, sweater: Sweater) -> bpy.types.Object:
     """A flat band with rounded edges, set up on the cut."""
     closed = np.r_[loop, loop[:1]]
     travelled = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))]
@@ -102,7 +100,7 @@ def _add_collar(loop: Floats, yarn: tuple[str, str]) -> bpy.types.Object:
     middle = np.stack([np.interp(at, travelled, closed[:, axis]) for axis in range(3)], axis=1)
     for _ in range(12):  # after the even spacing: before it, the bends at the shoulders shrink
         middle = (np.roll(middle, 1, axis=0) + 2 * middle + np.roll(middle, -1, axis=0)) / 4
-    up = np.array(CUT_NORMAL)
+    up = np.array(_upright(sweater))
     outwards = np.cross(np.roll(middle, -1, axis=0) - np.roll(middle, 1, axis=0), up)
     outwards /= np.linalg.norm(outwards, axis=1)[:, None]
     outwards *= np.sign((outwards * (middle - middle.mean(axis=0))).sum())
@@ -112,9 +110,9 @@ def _add_collar(loop: Floats, yarn: tuple[str, str]) -> bpy.types.Object:
     turn = np.linspace(0, 2 * np.pi, PROFILE_POINTS, endpoint=False)
     high = COLLAR_HEIGHT_M / 2 * (1 + np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** 0.7)
     wide = COLLAR_THICKNESS_M / 2 * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.5
-    foot = middle - COLLAR_SUNK_M * up + COLLAR_WIDER_M * outwards
+    foot = middle - COLLAR_SUNK_M * up + sweater.collar_out_m * outwards
     band = foot[:, None] + high[:, None] * tall[:, None] + wide[:, None] * thick[:, None]
-    hem = foot + HEM_M[0] * outwards - HEM_M[1] * up
+    hem = foot + sweater.hem_m[0] * outwards - sweater.hem_m[1] * up
     here = np.arange(COLLAR_POINTS * PROFILE_POINTS).reshape(COLLAR_POINTS, PROFILE_POINTS)
     beside, above = np.roll(here, -1, axis=0), np.roll(here, -1, axis=1)
     faces = np.stack([here, beside, np.roll(beside, -1, axis=1), above], axis=-1).reshape(-1, 4)
@@ -128,5 +126,5 @@ def _add_collar(loop: Floats, yarn: tuple[str, str]) -> bpy.types.Object:
     around = np.arange(COLLAR_POINTS) / COLLAR_POINTS * ribs
     around = np.r_[np.repeat(around, PROFILE_POINTS), around]
     geometry.add_attribute(mesh, "around", around, vector=False)
-    mesh.materials.append(materials.ribbing(yarn))
+    mesh.materials.append(materials.ribbing(sweater.yarn))
     return geometry.link("collar", mesh)

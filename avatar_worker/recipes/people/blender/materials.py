@@ -192,17 +192,18 @@ def tongue() -> bpy.types.Material:
     return _lights_nothing(g.finish(principled.outputs[0]))
 
 
-def strands(name: str, code: str, spread: float, *, glossy: bool) -> bpy.types.Material:
-    """Hair: `spread` is the random variation of brightness; brows and lashes are diffuse."""
+def strands(name: str, code: str, spread: float, ior: float | None = None) -> bpy.types.Material:
+    """Hair: `spread` is the random variation of brightness; without `ior`, as for brows and lashes,
+    it is diffuse."""
     g = Graph(name)
     random = g.node("HairInfo").outputs["Random"]
     value = g.plus(g.times(random, spread), 1 - spread / 2)
     shade = g.node("HueSaturation", {"Color": colour(code), "Value": value}).outputs[0]
-    if not glossy:
+    if ior is None:
         return g.finish(g.node("BsdfDiffuse", {"Color": shade}).outputs[0])
     hair = g.node(
         "BsdfHairPrincipled",
-        {"Color": shade, "Roughness": 0.32, "Radial Roughness": 0.35},
+        {"Color": shade, "Roughness": 0.32, "Radial Roughness": 0.35, "IOR": ior},
         model="CHIANG",
         parametrization="COLOR",
     )

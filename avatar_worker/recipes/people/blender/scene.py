@@ -113,7 +113,7 @@ class Scene:
             strands, radius_m = short_hair.grow_short(self.character), short_hair.RADIUS_M
         else:
             assert_never(style)
-        surface = materials.strands("hair", self.look.hair.colour, 0.3, glossy=True)
+        surface = materials.strands("hair", self.look.hair.colour, 0.3, self.look.hair.ior)
         return geometry.add_curves("hair", strands, radius_m, surface)
 
     def _add_brows_and_lashes(self) -> None:
@@ -123,13 +123,13 @@ class Scene:
             "brows",
             self._brows.points(rest),
             self._brows.radius_m,
-            materials.strands("brow", self.look.brows.colour, 0.4, glossy=False),
+            materials.strands("brow", self.look.brows.colour, 0.4),
         )
         self.lashes = geometry.add_curves(
             "lashes",
             self._lashes.points(rest),
             self._lashes.radius_m,
-            materials.strands("lash", self.look.lashes.colour, 0.1, glossy=False),
+            materials.strands("lash", self.look.lashes.colour, 0.1),
         )
 
     def _colour_classes(self) -> None:

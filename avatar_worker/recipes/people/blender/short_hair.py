@@ -18,14 +18,18 @@ from avatar_worker.recipes.people.character import Character, triangles
 from avatar_worker.recipes.people.easing import smoothstep
 from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats
 
-STRANDS = 9_000
+STRANDS = 13_000
 POINTS = 6
-RADIUS_M = np.linspace(1.0, 0.4, POINTS) * 9e-5
-TUFTS = 260
-PART_X_DM = 0.30
-"""Combed away from here, over the top of the head."""
-LENGTHS_DM = (0.045, 0.12, 0.42)
+RADIUS_M = np.linspace(1.0, 0.45, POINTS) * 10e-5
+TUFTS = 320
+PART_X_DM = (0.16, 0.48)
+"""Combed away from between these, over the top of the head: a soft parting, not a line."""
+LENGTHS_DM = (0.05, 0.13, 0.40)
 """At the nape and the sideburns, over the ears, on top."""
+LAYERS_DM = (0.035, 0.060, 0.150)
+"""How far the outermost strands lie above the skin, at the same places."""
+FRINGE_DM = 0.09
+"""What the fringe is lifted by beyond that."""
 
 
 def grow_short(character: Character, seed: int = 4) -> Floats:
@@ -37,14 +41,17 @@ def grow_short(character: Character, seed: int = 4) -> Floats:
         [Vector(point) for point in character.rest[:BODY_VERTICES]], faces.tolist()
     )
     roots, normals = _roots(character, triangles(faces), rng)
-    top = smoothstep(roots[:, 1], 6.95, 7.35)
-    heading = _combed(roots, top) + _tufts(roots, rng) * (0.20 + 0.25 * top)[:, None]
-    length = _lengths(roots, top, rng)
-    rise = (0.35 + 0.35 * top) * rng.uniform(0.5, 1.1, len(roots))
-    # The fringe is lifted before it falls back.
-    rise += 0.45 * top * smoothstep(roots[:, 2], 0.75, 1.15)
+    top = smoothstep(normals[:, 1], 0.20, 0.75)
+    side = smoothstep(roots[:, 1], 6.35, 6.95)
+    heading = _combed(roots, top) + _tufts(roots, rng) * (0.18 + 0.14 * top)[:, None]
+    length = _by_place(LENGTHS_DM, side, top) * rng.uniform(0.65, 1.15, len(roots))
+    length *= _first_rows(roots)
+    fringe = top * smoothstep(roots[:, 2], 0.65, 1.05)
+    layer = (_by_place(LAYERS_DM, side, top) + FRINGE_DM * fringe) * rng.uniform(
+        0.15, 1.0, len(roots)
+    )
     paths = [
-        _march(surface, *each) for each in zip(roots, normals, heading, rise, length, strict=True)
+        _march(surface, *each) for each in zip(roots, normals, heading, length, layer, strict=True)
     ]
     return np.array(paths)
 
@@ -58,8 +65,10 @@ def _roots(
     doubled_area = np.linalg.norm(cross, axis=1)
     ears = sample_mask(character, character.data / "mpfb2/textures/mpfb_ears.jpg")
     hairline = character.person.look.hair.hairline
-    weight = scalp_weight(character.rest, hairline) * (ears < 0.2)
-    chance = doubled_area * weight[faces].min(axis=1)
+    is_ear = (ears[faces] > 0.2).any(axis=1)
+    # The largest share of the corners: the edge of the dark scalp is covered too.
+    weight = scalp_weight(character.rest, hairline)[faces].max(axis=1)
+    chance = doubled_area * weight * ~is_ear
     picked = rng.choice(len(faces), STRANDS, p=chance / chance.sum())
     u, v = rng.random((2, STRANDS, 1))
     folded = u + v > 1
@@ -71,11 +80,11 @@ def _roots(
 def _combed(roots: Floats, top: Floats) -> Floats:
     """[n, 3] where each strand points: on top aside and back, else down and back."""
     x, y, z = roots.T
-    aside = np.where(x > PART_X_DM, 0.6, -0.75)
+    aside = np.interp(x, PART_X_DM, (-0.75, 0.65))
     front = smoothstep(z, 0.3, 1.0)
-    on_top = np.stack([aside, 0.15 * front, -0.35 - 0.35 * front], axis=1)
+    on_top = np.stack([aside, 0.15 * front, -0.35 - 0.25 * front], axis=1)
     behind = smoothstep(-z, -0.2, 0.3)
-    below = np.stack([0.15 * np.sign(x), -1.0 + 0 * y, -0.55 * (1 - behind)], axis=1)
+    below = np.stack([0.15 * np.sign(x), np.full_like(y, -1.0), -0.5 * (1 - behind)], axis=1)
     return on_top * top[:, None] + below * (1 - top)[:, None]
 
 
@@ -89,35 +98,33 @@ def _tufts(roots: Floats, rng: np.random.Generator) -> Floats:
     return mixed + rng.normal(0, 0.35, roots.shape)
 
 
-def _lengths(roots: Floats, top: Floats, rng: np.random.Generator) -> Floats:
-    """[n] dm."""
-    shortest, middle, longest = LENGTHS_DM
-    side = smoothstep(roots[:, 1], 6.35, 6.95)
-    length = shortest + (middle - shortest) * side + (longest - middle) * top
-    # The first rows over the forehead are shorter, so that no straight edge hangs there.
-    front = azimuth_deg(roots) < 55
-    first_rows = smoothstep(roots[:, 1], 7.2, 7.5)
-    length *= np.where(front, 0.6 + 0.4 * first_rows, 1.0)
-    return length * rng.uniform(0.65, 1.15, len(roots))
+def _by_place(values: tuple[float, float, float], side: Floats, top: Floats) -> Floats:
+    """[n] of three values for nape, side and top."""
+    nape, above_ears, above = values
+    return nape + (above_ears - nape) * side + (above - above_ears) * top
+
+
+def _first_rows(roots: Floats) -> Floats:
+    """[n] factor of length: no straight edge hangs over the forehead."""
+    in_front = azimuth_deg(roots) < 55
+    return np.where(in_front, 0.6 + 0.4 * smoothstep(roots[:, 1], 7.2, 7.5), 1.0)
 
 
 def _march(
-    surface: BVHTree, root: Floats, normal: Floats, heading: Floats, rise: float, length: float
+    surface: BVHTree, root: Floats, normal: Floats, heading: Floats, length: float, layer: float
 ) -> Floats:
-    """Points [POINTS, 3] dm: along the head in steps, each a little farther from it."""
+    """Points [POINTS, 3] dm along the head, rising to `layer` above it over the first half."""
     step = length / (POINTS - 1)
     here, path = root, [root]
     for at in range(1, POINTS):
         along = heading - normal * np.dot(heading, normal)
         along /= np.linalg.norm(along) + 1e-9
-        # It leaves the skin steeply and lies down towards the tip.
-        steep = rise * (1.5 - 1.3 * at / POINTS)
-        ahead = here + step * (along + steep * normal) / np.hypot(1.0, steep)
+        ahead = here + step * along
         nearest, facing, _, _ = surface.find_nearest(Vector(ahead))
         if nearest is not None:
             foot, normal = np.array(nearest), np.array(facing)
-            if np.dot(ahead - foot, normal) < 0.012:
-                ahead = foot + 0.012 * normal
-        here = ahead
+            here = foot + layer * min(1.0, 2 * at / POINTS) * normal
+        else:
+            here = ahead
         path.append(here)
     return np.array(path)

@@ -8,7 +8,7 @@ from mathutils.bvhtree import BVHTree
 from scipy.spatial import cKDTree
 
 from avatar_worker.recipes.people.character import Character, triangles
-from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats
+from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats, Ints
 
 BROW_POINTS = 5
 BROW_TAPER = np.linspace(1.0, 0.25, BROW_POINTS)
@@ -104,8 +104,12 @@ class Lashes:
             for row in "12":
                 group = f"helper-{side}-eyelashes-{row}"
                 across = np.abs(rest[character.base.vertices_of(group), 0])
-                for quad in character.base.faces[character.base.faces_of(group)]:
-                    ordered = _root_edge_first(quad, lid.query(rest[quad])[0])
+                quads = character.base.faces[character.base.faces_of(group)]
+                distance = lid.query(rest)[0]
+                if look.rooted_alike:
+                    distance = _rows_from_root(quads, distance)
+                for quad in quads:
+                    ordered = _root_edge_first(quad, distance[quad])
                     place = np.abs(rest[ordered[:2], 0]).mean() - across.min()
                     growth = np.interp(place / np.ptp(across), *LASH_GROWTH)
                     count = LASHES_PER_QUAD[row]
@@ -130,10 +134,45 @@ class Lashes:
         return root[:, None] + reach[:, None] * np.linspace(0, 1, LASH_POINTS)[None, :, None]
 
 
-def _root_edge_first(quad: np.ndarray, distance: Floats) -> np.ndarray:
+def _root_edge_first(quad: Ints, distance: Floats) -> Ints:
     """Orders a quad as (root a, root b, tip a, tip b): the root edge lies nearest to the lid."""
     choices = [(0, 1, 3, 2), (3, 2, 0, 1), (1, 2, 0, 3), (0, 3, 1, 2)]
     best = min(
         choices, key=lambda c: distance[c[0]] + distance[c[1]] - distance[c[2]] - distance[c[3]]
     )
     return quad[list(best)]
+
+
+def _rows_from_root(quads: Ints, distance: Floats) -> Floats:
+    """How many quads each vertex of a strip is away from the side that lies on the lid.
+
+    Args:
+        quads: a grid, the strip. [F, 4]
+        distance: of every vertex of the mesh to the lid. [N]
+
+    Returns:
+        Rows, 0 on the lid; of no meaning outside of the strip. [N]
+    """
+    ends = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
+    edges, uses = np.unique(ends, axis=0, return_counts=True)
+    vertices, faces = np.unique(quads, return_counts=True)
+    corners = set(vertices[faces == 1].tolist())
+    border = edges[uses == 1].tolist()
+    sides = []
+    for corner in corners:  # walk along the border to the next corner, both ways
+        for first in (edge for edge in border if corner in edge):
+            side, edge = [corner], first
+            while True:
+                side.append(edge[0] if edge[1] == side[-1] else edge[1])
+                if side[-1] in corners:
+                    break
+                edge = next(e for e in border if side[-1] in e and side[-2] not in e)
+            sides.append(side)
+    longest = max(map(len, sides))
+    root = min((s for s in sides if len(s) == longest), key=lambda s: distance[s].mean())
+    rows = np.full(len(distance), np.inf)
+    rows[root] = 0
+    for _ in range(len(quads)):
+        for here, there in (edges.T, edges.T[::-1]):
+            np.minimum.at(rows, there, rows[here] + 1)
+    return rows
