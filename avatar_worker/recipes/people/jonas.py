@@ -22,22 +22,20 @@ from avatar_worker.recipes.people.person import (
 )
 
 SCRIPT: tuple[Line, ...] = (
-    Line("joe", "Hello, my name is Jonas, and I am glad that you have found the time.", 3.0),
-    Line("joe", "Before we begin, let me tell you a few things about this place."),
+    Line("joe", "Hello, my name is Jonas, and I am glad that you have found the time.", 5.4),
     Line("joe", "People come here from very many different towns and villages.", 0.7),
     Line("joe", "Some of them bring books, others bring food, and a few bring music."),
     Line("joe", "My favourite morning is the one with fresh bread and warm butter.", 1.2),
-    Line("joe", "I usually walk by the river first, whatever the weather is like.", 0.8),
     Line("joe", "Last summer we built a small wooden boat for the children."),
     Line("joe", "It took five weeks, three pots of blue paint, and a lot of patience.", 0.7),
-    Line("joe", "What would you do with a whole month of nothing but free time?", 2.6),
+    Line("joe", "What would you do with a whole month of nothing but free time?", 2.5),
     Line("joe", "Maybe you would move to the mountains and watch the clouds."),
     Line("joe", "Or you could finally learn how to play that old piano.", 0.8),
     Line("joe", "My brother thinks that both of these plans are worth a try.", 1.2),
     Line("joe", "Should you ever need help, just ask, and somebody will show you.", 0.8),
     Line("joe", "The best of all views is above the mill, behind the apple trees."),
     Line("joe", "Please be careful on the bridge, because the boards are rather smooth.", 1.2),
-    Line("joe", "Now then, how about a cup of coffee and a piece of plum pie?", 2.6),
+    Line("joe", "Now then, how about a cup of coffee and a piece of plum pie?", 2.5),
     Line("joe", "We can also sit by the fire and watch the evening sky.", 0.8),
     Line("joe", "Thank you for listening, and goodbye until we meet again."),
 )
@@ -144,6 +142,6 @@ JONAS = Person(
         in_order=True,
         range=Range(yaw_deg=8.0, pitch_deg=4.0, roll_deg=2.5, shift_dm=0.03),
         sway_hz=0.55,
-        blinks_s=(1.2, 2.6),
+        blinks_s=(1.2, 2.5),
     ),
 )

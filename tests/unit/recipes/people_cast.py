@@ -1,15 +1,18 @@
-"""A short spoken track and a renderer that draws nothing much: what Mira's tests share."""
+"""A short spoken track and a renderer that draws nothing much: for all drawn people."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from avatar_worker.recipes.people.camera import SIZE_PX
-from avatar_worker.recipes.people.plan import Frame
-from avatar_worker.recipes.people.script import Line, SpokenTrack, speak_script
+from avatar_worker.recipes.people.mira import MIRA
+from avatar_worker.recipes.people.person import Line
+from avatar_worker.recipes.people.plan import Frame, Plan, make_plan
+from avatar_worker.recipes.people.script import SpokenTrack, speak_script
 from avatar_worker.recipes.speech.utterance import Mark, Utterance
 
 RATE = 24_000
@@ -34,6 +37,12 @@ def lines(*texts: str) -> list[Line]:
 def short_track(frames: int = 100) -> SpokenTrack:
     """Two utterances full of closures."""
     return speak_script(speak, frames, lines("mɑpibɑ", "fuviwɑm"))
+
+
+def plan_of(track: SpokenTrack, idle_frames: int, seed: int = 20) -> Plan:
+    """Mira's plan with a loop of this length and the last sentence held out."""
+    schedule = replace(MIRA.schedule, idle_frames=idle_frames, held_out_lines=1)
+    return make_plan(track, MIRA, schedule, seed)
 
 
 class FakeRenderer:

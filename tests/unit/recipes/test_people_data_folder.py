@@ -16,10 +16,10 @@ from avatar_worker.recipes.people.data_folder import write_folder
 from avatar_worker.recipes.people.draw import Drawings, draw_plan
 from avatar_worker.recipes.people.landmarks import VERTICES
 from avatar_worker.recipes.people.mesh import VERTICES as MESH_VERTICES
-from avatar_worker.recipes.people.plan import Plan, make_plan
+from avatar_worker.recipes.people.plan import Plan
 from avatar_worker.recipes.people.script import SpokenTrack
 from avatar_worker.recipes.people.units import NAMES
-from tests.unit.recipes.people_cast import FakeRenderer, class_picture, short_track
+from tests.unit.recipes.people_cast import FakeRenderer, class_picture, plan_of, short_track
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +41,7 @@ def track() -> SpokenTrack:
 
 @pytest.fixture
 def plan(track: SpokenTrack) -> Plan:
-    return make_plan(track, IDLE, 1)
+    return plan_of(track, IDLE)
 
 
 @pytest.fixture

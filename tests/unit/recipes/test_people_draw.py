@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from avatar_worker.recipes.people.draw import Drawings, draw_plan
-from avatar_worker.recipes.people.plan import Plan, make_plan
+from avatar_worker.recipes.people.plan import Plan
 from avatar_worker.recipes.people.window import HEAD_WINDOW
-from tests.unit.recipes.people_cast import FakeRenderer, short_track
+from tests.unit.recipes.people_cast import FakeRenderer, plan_of, short_track
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(short_track(60), 4, 1)
+    return plan_of(short_track(60), 4)
 
 
 def quiet(line: str) -> None:

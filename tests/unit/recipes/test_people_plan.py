@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatar_worker.recipes.people import motion, units
+from avatar_worker.recipes.people.jonas import JONAS
+from avatar_worker.recipes.people.mira import MIRA
+from avatar_worker.recipes.people.person import Line
 from avatar_worker.recipes.people.plan import Plan, make_plan
-from avatar_worker.recipes.people.script import SpokenTrack, TrackTooLongError, speak_script
-from tests.unit.recipes.people_cast import lines, short_track, speak
+from avatar_worker.recipes.people.script import (
+    SpokenTrack,
+    TrackTooLongError,
+    shared_out,
+    speak_script,
+)
+from tests.unit.recipes.people_cast import lines, plan_of, short_track, speak
 
 pytestmark = pytest.mark.unit
 
@@ -19,7 +28,7 @@ IDLE = 200
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(short_track(), IDLE, 1)
+    return plan_of(short_track(), IDLE)
 
 
 def column(plan: Plan, name: str, kind: str) -> np.ndarray:
@@ -27,8 +36,8 @@ def column(plan: Plan, name: str, kind: str) -> np.ndarray:
 
 
 def test_planning_twice_gives_the_same_plan(plan: Plan) -> None:
-    assert make_plan(short_track(), IDLE, 1) == plan
-    assert make_plan(short_track(), IDLE, 1, seed=21) != plan
+    assert plan_of(short_track(), IDLE) == plan
+    assert plan_of(short_track(), IDLE, seed=21) != plan
 
 
 def test_a_plan_survives_its_file(plan: Plan, tmp_path: Path) -> None:
@@ -45,7 +54,7 @@ def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_poses_stay_within_the_range_and_use_it(plan: Plan) -> None:
-    for kind, limits in (("idle", motion.IDLE_RANGE), ("speech", motion.SPEAKING_RANGE)):
+    for kind, limits in (("idle", motion.IDLE_RANGE), ("speech", MIRA.schedule.range)):
         poses = [f.pose for f in plan.frames if f.kind == kind]
         yaw = np.array([p.yaw_deg for p in poses])
         assert yaw.max() == pytest.approx(limits.yaw_deg)
@@ -84,7 +93,7 @@ def test_the_loop_blinks_fully_and_opens_more_slowly_than_it_closes(plan: Plan) 
 def test_half_closed_lids_are_shown_often_enough_to_be_learnt() -> None:
     track = short_track(frames=400)
 
-    lid = column(make_plan(track, 10, 1), "eyeBlinkLeft", "speech")
+    lid = column(plan_of(track, 10), "eyeBlinkLeft", "speech")
 
     assert ((lid > 0.2) & (lid < 0.9)).mean() >= 0.05
     assert (lid > 0.95).any()
@@ -96,7 +105,7 @@ def test_lids_and_brows_do_not_depend_on_what_is_said() -> None:
     other = speak_script(speak, 100, lines("susɛsus", "ɑɑ"))
 
     for name in names:
-        one, two = (column(make_plan(track, 10, 1), name, "speech") for track in (said, other))
+        one, two = (column(plan_of(track, 10), name, "speech") for track in (said, other))
         np.testing.assert_array_equal(one, two)
 
 
@@ -155,3 +164,43 @@ def test_a_track_survives_its_files(tmp_path: Path) -> None:
 
     assert (read.marks, read.starts, read.frames) == (track.marks, track.starts, track.frames)
     np.testing.assert_array_equal(read.samples, track.samples)
+
+
+def test_a_plan_says_whose_it_is_and_old_ones_are_miras(plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plan.write(path)
+    body = json.loads(path.read_text())
+    assert body.pop("who") == "mira"
+
+    path.write_text(json.dumps(body))
+
+    assert Plan.read(path) == plan
+
+
+def test_a_film_is_drawn_frame_after_frame_and_nothing_is_held_out() -> None:
+    track = short_track(200)
+    film = make_plan(track, JONAS)
+
+    assert film.who == "jonas"
+    assert film.order == tuple(range(200))
+    assert film.validation == ()
+    assert {f.kind for f in film.frames} == {"speech"}
+    assert [f.audio_index for f in film.frames] == list(film.order)
+    assert max(abs(f.pose.yaw_deg) for f in film.frames) == pytest.approx(8.0)
+    assert max(abs(f.pose.pitch_deg) for f in film.frames) == pytest.approx(4.0)
+    lid = np.array([f.units.get("eyeBlinkLeft", 0.0) for f in film.frames])
+    assert lid.max() > 0.95
+
+
+def test_pauses_are_as_long_as_the_lines_ask_for() -> None:
+    # A sentence is 3 phones of 0.08 s and 0.24 s of silence around them: 0.48 s, 12 frames.
+    script = [Line("anybody", "mɑm", 3.0), Line("anybody", "mɑm"), Line("anybody", "mɑm", 2.0)]
+
+    track = speak_script(speak, 176, script)
+
+    # 176 − 3 · 12 = 140 frames in shares of 3, 1, 2 and 1 behind the last: 60, 20, 40, 20.
+    assert track.starts == (0, 60 + 12, 60 + 12 + 20 + 12)
+
+
+def test_equal_pauses_differ_by_a_frame_at_most_and_the_first_are_longer() -> None:
+    assert shared_out(11, [1.0, 1.0, 1.0, 1.0]) == [3, 3, 3, 2]
