@@ -48,18 +48,18 @@ LOOK = Look(
         mottle="#b97c60",
         red="#b45a49",
         lips=("#b06a60", "#a45f56"),
-        lips_share=0.5,
+        lips_share=0.6,
         lids="#9d634d",
         freckles=0.0,
         cheeks=(0.43, 6.30, 1.15),
         upper_cheeks=(0.33, 6.42, 1.2),
         chin=(0.0, 5.68, 1.33),
         beard=Beard(
-            colour="#3d2c22",
+            colour="#2f2925",
             share=0.5,
             upper=(
                 (0, 14, 24, 34, 48, 64, 76, 86, 180),
-                (6.235, 6.22, 6.14, 6.03, 6.06, 6.20, 6.50, 6.72, 6.4),
+                (6.28, 6.26, 6.15, 6.03, 6.06, 6.20, 6.50, 6.72, 6.4),
             ),
             lower=((0, 40, 70, 100, 180), (5.20, 5.25, 5.50, 5.80, 6.0)),
         ),
@@ -74,7 +74,7 @@ LOOK = Look(
     iris_fibres="#454f50",
     hair=Hair(
         style="short",
-        colour="#2a1c12",
+        colour="#1c120b",
         ior=1.3,
         scalp="#20160f",
         hairline=(
@@ -115,6 +115,12 @@ JONAS = Person(
         "chin/chin-width-incr": 0.10,
         "mouth/mouth-angles-up": 0.25,
         "mouth/mouth-scale-horiz-incr": 0.15,
+        # Else the lobes end in a straight line.
+        **{
+            f"ears/{side}-ear-{part}": weight
+            for side in "lr"
+            for part, weight in (("shape-round", 0.6), ("lobe-incr", 0.35))
+        },
         **{
             f"eyes/{side}-eye-{part}-incr": weight
             for side in "lr"
