@@ -1,1 +1,1 @@
-"""Draws our demo character Mira: plan, pictures and the data folder the trainer reads."""
+"""Draws people who do not exist: plan, pictures, and the film or data folder a trainer reads."""
