@@ -304,7 +304,8 @@ def pose_of(head: np.ndarray) -> Pose:
     yaw, roll = np.arctan2(turn[0, 2], turn[2, 2]), np.arctan2(turn[1, 0], turn[1, 1])
     shift = head[:3, 3] * 10 - (turn @ (ORIGIN_DM - PIVOT_DM) + PIVOT_DM)
     x, y, z = shift
-    return Pose(*np.degrees([pitch, yaw, roll]), (float(x), float(y), float(z)))
+    pitch_deg, yaw_deg, roll_deg = (float(np.degrees(angle)) for angle in (pitch, yaw, roll))
+    return Pose(pitch_deg, yaw_deg, roll_deg, (float(x), float(y), float(z)))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.person import Person
 from avatar_worker.recipes.people.plan import Frame
 from avatar_worker.recipes.people.units import FRIENDLY
-from avatar_worker.recipes.people.window import HEAD_WINDOW
+from avatar_worker.recipes.people.window import HEAD_WINDOW, Window
 
 PLATE_SAMPLES = 24
+SPECK = Window(0, 0, 8, 8)
 
 
 class WindowRenderer:
@@ -24,15 +25,21 @@ class WindowRenderer:
 
     def __init__(self, data: Path, person: Person, work: Path, samples: int) -> None:
         self.scene = Scene(Character(data, person), samples)
-        self._plate = self._load_plate(work / "plate.png")
         self._window_file = work / "window.png"
+        self._plate = self._load_plate(work / "plate.png")
 
     def _load_plate(self, path: Path) -> np.ndarray:
-        """The resting picture, whole; drawn when it is missing."""
-        if not path.is_file():
+        """The resting picture, whole; drawn when it is missing.
+
+        When it is not, a speck of it is: the path tracer keeps the sampling pattern of what it drew
+        first, and a run that goes on shall draw as the one that began.
+        """
+        bpy.context.scene.cycles.samples = PLATE_SAMPLES
+        self.scene.set_state(FRIENDLY, Pose())
+        if path.is_file():
+            self.scene.render(self._window_file, SPECK)
+        else:
             unfinished = path.with_name(f"unfinished-{path.name}")
-            bpy.context.scene.cycles.samples = PLATE_SAMPLES
-            self.scene.set_state(FRIENDLY, Pose())
             self.scene.render(unfinished)
             unfinished.replace(path)
         return np.asarray(Image.open(path).convert("RGB"))
