@@ -71,7 +71,13 @@ def plan(options: argparse.Namespace) -> None:
         from avatar_worker.recipes.people.voices import speak
 
         say("speaking the script")
-        track = speak_script(speak, schedule.speaking_frames, person.script, person.speed)
+        try:
+            track = speak_script(speak, schedule.speaking_frames, person.script, person.speed)
+        except ModuleNotFoundError as error:
+            raise SystemExit(
+                f"the voice needs the package {error.name}: "
+                "uv pip install -p .venv -r avatar_worker/recipes/speech/requirements.txt"
+            ) from None
         track.write(options.work)
     made = make_plan(track, person, schedule)
     path = options.work / "plan.json"

@@ -112,8 +112,14 @@ def require_drawing(python: Path) -> None:
 
 
 def run_command(command: Sequence[str]) -> int:
-    """Runs it with this process's own streams."""
-    return subprocess.run(command, check=False).returncode
+    """Runs it with this process's own streams; Ctrl-C reaches it too, and it is given the time to
+    put away what it has."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
 
 
 def make(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,7 +164,8 @@ class Scene:
             render.border_min_y = 1 - window.bottom / SIZE_PX
             render.border_max_y = 1 - window.top / SIZE_PX
         render.filepath = str(path)
-        bpy.ops.render.render(write_still=True)
+        with _silent():
+            bpy.ops.render.render(write_still=True)
 
     def render_mask(self, path: Path) -> None:
         """Draws the class mask of the present state: red head, yellow face, green neck, blue
@@ -190,6 +193,22 @@ class Scene:
             layer.material_override = None
             cycles.use_denoising = cycles.use_adaptive_sampling = True
             cycles.samples, view.view_transform, view.look = before
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps what bpy says about every object of every picture off the screen; it does not write
+    through Python's own stream."""
+    sys.stdout.flush()
+    screen = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(screen, 1)
+        os.close(screen)
+        os.close(nowhere)
 
 
 def _sphere(around: int, down: int) -> tuple[Floats, list[tuple[int, int, int, int]]]:
