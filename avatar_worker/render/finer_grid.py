@@ -44,8 +44,8 @@ LEAST_OPACITY: Final = 1e-4
 
 MARGIN: Final = 0.25
 """Points are tried up to this far outside of a small cell, in its sides. With half of it a tenth
-more samples are spared, and in the same pictures one of weight 0.02 was lost. The whole cells around
-would be too many: what lies in front of the face is two or three small cells deep."""
+more samples are spared, and in the same pictures one of weight 0.02 was lost. A whole small cell
+would be too much: what lies in front of the face is two or three of them deep."""
 
 LEAST_EMPTY: Final = 0.05
 """A smaller share of empty small cells gains nothing worth a file: foggy characters have none."""

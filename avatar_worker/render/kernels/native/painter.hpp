@@ -136,6 +136,8 @@ class Painter {
     }
 
   private:
+    // Empty points in front of a ray's first one may be more than the ray is offered.
+    int used(int i) const { return std::min(s_.used[i], cap_); }
     bool has_points(int i) const { return (s_.rays.low[i] | s_.rays.high[i]) != 0; }
 
     void composite(int cap, int round) {
@@ -225,11 +227,12 @@ class Painter {
 
     void finish(int i, bool ended) {
         if (is_first_pass_) {
-            const int length = s_.used[i] - (ended ? 1 : 0);
+            const int length = used(i) - (ended ? 1 : 0);
             ++yield.lengths[std::min(length, kHistogram - 1)];
         }
         // Under the rule of the whole picture it is not known yet whether this ray gets more.
-        if (is_first_pass_ && job_.cap == 0 && !ended && has_points(i)) {
+        const bool takes_more = has_points(i) || s_.used[i] > cap_;
+        if (is_first_pass_ && job_.cap == 0 && !ended && takes_more) {
             yield.unfinished.push_back({s_.slot[i], s_.rays.low[i], s_.rays.high[i], s_.weight[i],
                                      s_.red[i], s_.green[i], s_.blue[i], s_.used[i]});
         } else {
@@ -238,13 +241,13 @@ class Painter {
     }
 
     void write(int i) {
-        const int used = std::min(s_.used[i], cap_);  // empty points may be more than it is offered
-        yield.used += used;
-        if (used == 0 && job_.original == nullptr) return;  // all outputs begin that way
+        const int n_used = used(i);
+        yield.used += n_used;
+        if (n_used == 0 && job_.original == nullptr) return;  // all outputs begin that way
         const int64_t slot = s_.slot[i];
         const float rgb[3] = {s_.red[i], s_.green[i], s_.blue[i]};
         if (job_.samples != nullptr)
-            job_.samples[slot] = static_cast<uint8_t>(std::min(used, 255));
+            job_.samples[slot] = static_cast<uint8_t>(std::min(n_used, 255));
         if (job_.rgb != nullptr) {
             std::memcpy(job_.rgb + 3 * slot, rgb, sizeof rgb);
             job_.weight[slot] = s_.weight[i];
