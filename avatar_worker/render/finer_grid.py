@@ -50,8 +50,8 @@ would be too much: what lies in front of the face is two or three of them deep."
 LEAST_EMPTY: Final = 0.05
 """A smaller share of empty small cells gains nothing worth a file: foggy characters have none."""
 
-PART: Final = 16_384
-"""Small cells that are tried together by one thread."""
+PART: Final = 2048
+"""Occupied cells that a thread tries together: 131 thousand points."""
 
 log = logging.getLogger(__name__)
 
@@ -192,21 +192,21 @@ def find_empty(head: HeadWeights, density: Density, moments: Sequence[Moment]) -
         density: what the head says of points.
         moments: what it does; see `choose_moments`.
     """
-    cells = dense_cells(head.density_bitfield.numpy())
-    small = 2 * np.argwhere(cells)[:, None] + _OCTANTS  # [n_occupied, 8, 3]
-    filled = np.zeros(small.shape[:2], bool)
+    cells = np.argwhere(dense_cells(head.density_bitfield.numpy()))
+    filled = np.zeros((len(cells), 8), bool)
 
     def try_part(first: int) -> None:
-        part = slice(first, first + PART // 8)
+        part = slice(first, first + PART)
+        small = 2 * cells[part, None] + _OCTANTS  # [n, 8, 3]
         random = np.random.default_rng(first)
         for moment in moments:
             empty = np.nonzero(~filled[part])
-            found = density.opacities(_places(small[part][empty], random), *moment)
+            found = density.opacities(_places(small[empty], random), *moment)
             # Not a number is not empty.
             filled[part][empty] = ~(found.reshape(-1, 8).max(axis=1) <= LEAST_OPACITY)
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(try_part, range(0, len(small), PART // 8)))
+        list(pool.map(try_part, range(0, len(cells), PART)))
     return FinerGrid(np.packbits(filled, axis=1, bitorder="little")[:, 0])
 
 
