@@ -194,6 +194,7 @@ def test_a_finer_grid_weighs_little(finer_bundle):
     content = (finer_bundle / "finer_grid.npz").read_bytes()
     assert len(content) < 10_000  # nothing to tell
     head = load_bundle(finer_bundle).head
+    assert head is not None
     n_occupied = int(np.unpackbits(head.density_bitfield.numpy()).sum())
     at_random = np.random.default_rng(0).integers(0, 256, n_occupied, np.uint8)
     assert len(FinerGrid(at_random).to_bytes()) < 1.01 * n_occupied + 1000
@@ -202,6 +203,7 @@ def test_a_finer_grid_weighs_little(finer_bundle):
 @pytest.mark.usefixtures("compiled")
 def test_only_the_compiled_kernel_leaves_out_what_the_grid_calls_empty(bundle, copied):
     head = load_bundle(bundle).head
+    assert head is not None
     n_occupied = int(np.unpackbits(head.density_bitfield.numpy()).sum())
     nothing = FinerGrid(np.zeros(n_occupied, np.uint8))
     (copied / "finer_grid.npz").write_bytes(nothing.to_bytes())
