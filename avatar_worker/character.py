@@ -41,6 +41,7 @@ from avatar_worker.render.backdrop import premultiplied
 from avatar_worker.render.checkpoint_layout import Flavour, check_state, detect_flavour
 from avatar_worker.render.data_folder import MAX_PX
 from avatar_worker.render.errors import RenderError, UnsupportedCharacterError
+from avatar_worker.render.finer_grid import FinerGrid, read_finer_grid
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.painters import choose_painter
 from avatar_worker.render.pictures import decode_grey, decode_rgb, decode_rgba, resize
@@ -61,6 +62,9 @@ __all__ = [
 
 TENSORS: Final = "tensors.safetensors"
 TRACKS: Final = "tracks.npz"
+FINER_GRID: Final = "finer_grid.npz"
+"""May be absent: the character is then drawn without."""
+
 MAX_TRACK_BYTES: Final = 64 * 1024**2
 MASKED: Final = "masked"
 """Backgrounds are kept only where the mask shows them: portraits only."""
@@ -83,6 +87,7 @@ class Character:
         audio: what turns sound into vectors; None likewise.
         scenes: pose track and pictures; None likewise.
         portrait: the head is blended into the original frames.
+        finer: spares the compiled kernel empty samples; None where it is not known which are.
         fps: always 25.
     """
 
@@ -98,6 +103,7 @@ class Character:
     audio: AudioModel | None = field(default=None, repr=False)
     scenes: SceneSource | None = field(default=None, repr=False)
     portrait: bool = False
+    finer: FinerGrid | None = field(default=None, repr=False)
     fps: int = 25
 
     def renderer(
@@ -113,7 +119,9 @@ class Character:
         """
         if self.head is None or self.scenes is None:
             raise UnsupportedCharacterError(f"character {self.name} has no head to draw")
-        painter = choose_painter(self.head, device=device, precision=precision, threads=threads)
+        painter = choose_painter(
+            self.head, device=device, precision=precision, threads=threads, finer=self.finer
+        )
         is_fast = precision != "fp32"
         cap = PORTRAIT_CAP if self.portrait and is_fast else None
         scenes = self.styled(Style.of(self.options, portrait=self.portrait))
@@ -180,12 +188,15 @@ def load_bundle(
                 f"{flavour.n_eye}"
             )
         sigmoid = bool(manifest.options.get("eye_sigmoid", False))
+        head = HeadWeights.from_state(state, eye_sigmoid=sigmoid)
+        has_finer = FINER_GRID in manifest.files
         return Character(
             **common,
-            head=HeadWeights.from_state(state, eye_sigmoid=sigmoid),
+            head=head,
             audio=_bundle_audio(files, manifest, state, flavour, hubert),
             scenes=scenes,
             portrait=scenes.portrait,
+            finer=read_finer_grid(files.read(FINER_GRID), head) if has_finer else None,
         )
     except BundleError as error:
         raise type(error)(f"bundle {path}: {error}") from None

@@ -23,9 +23,8 @@ from torch import Tensor
 from avatar_worker.audio.encoder import AveEncoder, expected_tensors
 from avatar_worker.audio.errors import FeatureError
 from avatar_worker.audio.features import AudioModel, AudioVector
-from avatar_worker.audio.pooling import WINDOW_FEATURES
 from avatar_worker.bundle_manifest import MANIFEST, Manifest, manifest_text
-from avatar_worker.character import MASKED, TENSORS, TRACKS, Character, load_bundle
+from avatar_worker.character import FINER_GRID, MASKED, TENSORS, TRACKS, Character, load_bundle
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import Scene
@@ -122,6 +121,9 @@ def _write_files(
     )
     rest = _write_ears(trained, folder, encoder)
     (folder / TENSORS).write_bytes(safetensors.torch.save(_head_tensors(trained)))
+    finer = trained.finer_grid(encoder)
+    if finer is not None:
+        (folder / FINER_GRID).write_bytes(finer.to_bytes())
     intrinsics = scenes.scene(0).intrinsics
     np.savez(
         folder / TRACKS,
@@ -135,7 +137,7 @@ def _write_files(
             torso = _straight(scenes.torso(index))
             _write(folder / "pictures" / f"{index:05d}.torso", torso, options.quality)
     character = trained.character(
-        portrait=options.portrait, width=options.width, height=options.height
+        portrait=options.portrait, width=options.width, height=options.height, finer=finer
     )
     preview = character.renderer().render(FrameRequest(rest))
     (folder / PREVIEW).write_bytes(_encoded(preview, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92]))
@@ -153,8 +155,7 @@ def _write_ears(trained: TrainedFolder, folder: Path, encoder: Path | None) -> A
     """
     kind = trained.checkpoint.flavour.audio
     if kind == "hubert":
-        n = WINDOW_FEATURES if trained.networks.has_attention else 1
-        return trained.networks.pool([trained.networks.absent()] * n).numpy()
+        return trained.unheard()
     if kind != "ave":
         raise FeatureError(
             f"{trained.checkpoint.path} listens to {kind} features, which come from files only: "

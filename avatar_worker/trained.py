@@ -5,29 +5,45 @@ Used by `render`, by `import`, and by whoever points the settings at a trained S
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
-from avatar_worker.audio.errors import EncoderError, FeatureError
-from avatar_worker.audio.features import AudioModel, Encoder
+from avatar_worker.audio.errors import AudioError, EncoderError, FeatureError
+from avatar_worker.audio.features import AudioModel, AudioVector, Encoder
 from avatar_worker.audio.hubert import fitting_hubert
-from avatar_worker.audio.pooling import AudioNetworks
-from avatar_worker.audio.sequence import read_features, sound_features
+from avatar_worker.audio.pooling import WINDOW_FEATURES, AudioNetworks
+from avatar_worker.audio.sequence import read_features, sound_features, vectors
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.audio.window import AttentionMode
 from avatar_worker.character import Character
 from avatar_worker.plain_files import read_plain
 from avatar_worker.render.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from avatar_worker.render.data_folder import Footage, FootageScenes, Split, read_split
-from avatar_worker.render.errors import CheckpointContentError, UnsupportedCharacterError
+from avatar_worker.render.errors import (
+    CheckpointContentError,
+    DataFolderError,
+    RenderError,
+    UnsupportedCharacterError,
+)
+from avatar_worker.render.finer_grid import (
+    LEAST_EMPTY,
+    FinerGrid,
+    Moment,
+    choose_moments,
+    find_empty,
+)
 from avatar_worker.render.motion import offset_cameras
+from avatar_worker.render.painters import kernel
 from avatar_worker.render.scene import SCENE_CACHE_BYTES
 from avatar_worker.render.torch_file import load_tensors
 from avatar_worker.render.torso import TorsoField
@@ -43,6 +59,9 @@ FEATURE_FILES: Final = {
 
 MAX_ENCODER_BYTES: Final = 256 * 1024**2
 """Ours has 5.6 MB, the original's 11 MB in single precision."""
+
+MOST_HEARD: Final = 5000
+"""Frames of its own sound that say what a character can say: 200 s, half a minute of encoding."""
 
 MAX_OFFSET: Final = 1e4
 """Degrees or units that training can have moved a camera by; more cannot be."""
@@ -129,6 +148,57 @@ class TrainedFolder:
             features = read_features(self.footage.folder / FEATURE_FILES[kind], self.networks)
         return [features[min(number, len(features) - 1)] for number in self.footage.audio_ids]
 
+    def unheard(self) -> AudioVector:
+        """What features of zeros say: the mouth at rest where there is no sound to be silent."""
+        n = WINDOW_FEATURES if self.networks.has_attention else 1
+        return self.networks.pool([self.networks.absent()] * n).numpy()
+
+    def moments(self, encoder: Path | None) -> list[Moment]:
+        """What the character does in its footage and could do: for `finer_grid.find_empty`.
+
+        Its own sound, the first minutes of it, and silence; brows and eyes of all frames that the
+        head was trained on, whatever part of them is played.
+
+        Raises:
+            AudioError: the sound or its features are absent or refused.
+        """
+        kind = self.checkpoint.flavour.audio
+        heard: Sequence[Tensor]
+        if kind == "ave":
+            audio = self.audio_model(encoder)
+            sound = read_sound(self.footage.folder / "aud.wav")
+            rest, heard = audio.silence(), sound_features(audio.encoder, sound.mono())
+        else:
+            heard = read_features(self.footage.folder / FEATURE_FILES[kind], self.networks)
+            rest = self.unheard()
+        said = islice(vectors(self.networks, heard, self.mode), MOST_HEARD)
+        eyes = self.footage.eyes
+        with suppress(DataFolderError):
+            eye = self.checkpoint.flavour.eye
+            eyes = np.concatenate((eyes, read_split(self.footage.folder, "train", eye).eyes))
+        return choose_moments(np.stack((rest, *said)), eyes)
+
+    def finer_grid(self, encoder: Path | None) -> FinerGrid | None:
+        """Which samples the compiled kernel may spare; None, and the log says why, if none.
+
+        Args:
+            encoder: file of the audio-visual encoder; None for one of the usual places.
+        """
+        compiled = kernel()
+        if compiled is None:
+            log.warning("no finer grid: it is made with the compiled kernel")
+            return None
+        try:
+            head, moments = self.checkpoint.head(), self.moments(encoder)
+            grid = find_empty(head, compiled.pack(head), moments)
+        except (AudioError, RenderError) as error:
+            log.warning("no finer grid: %s", error)
+            return None
+        if grid.filled_share > 1 - LEAST_EMPTY:
+            log.info("no finer grid: %.1f %% of it would be filled", 100 * grid.filled_share)
+            return None
+        return grid
+
     def scenes(
         self,
         *,
@@ -161,6 +231,7 @@ class TrainedFolder:
         height: int | None = None,
         background: str | None = None,
         audio: AudioModel | None = None,
+        finer: FinerGrid | None = None,
         name: str = "default",
     ) -> Character:
         """The character, its pictures read from the data folder as they are needed.
@@ -180,6 +251,7 @@ class TrainedFolder:
             audio=audio,
             scenes=scenes,
             portrait=portrait,
+            finer=finer,
         )
 
 

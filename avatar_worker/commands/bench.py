@@ -106,7 +106,7 @@ def measure(character: Character, kernel: HeadKernel, threads: int, frames: int)
     assert character.head is not None
     assert character.scenes is not None
     assert character.audio is not None
-    painter = KernelPainter(character.head, kernel, threads)
+    painter = KernelPainter(character.head, kernel, threads, character.finer)
     enc_a, rows = character.audio.silence(), []
     cap = PORTRAIT_CAP if character.portrait else None
     for index in range(WARM_UP_FRAMES + frames):

@@ -6,6 +6,7 @@ RenderError
 │   ├── UnsafeCheckpointError       names something other than tensors and plain values
 │   └── CheckpointContentError      readable, but not the tensors of a character we can draw
 ├── DataFolderError                 poses, pictures or tracks are absent or do not fit together
+├── FinerGridError                  a finer grid that cannot be read or is another head's
 ├── UnsupportedCharacterError       understood, but not drawn by this engine (yet)
 └── FrameRequestError               the caller asked for a frame that cannot exist
 
@@ -40,6 +41,10 @@ class CheckpointContentError(CheckpointError):
 
 class DataFolderError(RenderError):
     """A data folder whose files are absent or contradict each other."""
+
+
+class FinerGridError(RenderError):
+    """A finer grid that cannot be read, or was made for another head."""
 
 
 class UnsupportedCharacterError(RenderError):

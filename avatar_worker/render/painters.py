@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from avatar_worker.render.errors import UnsupportedCharacterError
+from avatar_worker.render.finer_grid import FinerGrid
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import Camera, Counts, HeadKernel, load_kernel, order_pixels
 from avatar_worker.render.kernels import triton as triton_kernels
@@ -36,13 +37,20 @@ class KernelPainter:
         head: the character.
         kernel: the loaded library.
         threads: that draw one picture together.
+        finer: which samples need not be evaluated; None: all are.
     """
 
     max_batch = 1
     """A picture takes all cores, so two in one call would only make the first wait."""
 
-    def __init__(self, head: HeadWeights, kernel: HeadKernel, threads: int) -> None:
-        self._packed = kernel.pack(head)
+    def __init__(
+        self,
+        head: HeadWeights,
+        kernel: HeadKernel,
+        threads: int,
+        finer: FinerGrid | None = None,
+    ) -> None:
+        self._packed = kernel.pack(head, finer)
         self._threads = threads
         self._orders: WeakKeyDictionary[Scene, Int[np.ndarray, n]] = WeakKeyDictionary()
 
@@ -139,6 +147,7 @@ def choose_painter(
     device: str = "auto",
     precision: Precision = "auto",
     threads: int | None = None,
+    finer: FinerGrid | None = None,
 ) -> HeadPainter:
     """The painter for a head on this machine; what was chosen is logged.
 
@@ -148,13 +157,14 @@ def choose_painter(
         precision: `fp32` is always the exact twin. On a GPU `auto` is float16 in Triton where that
             can draw (`kernels.triton.draws_on`), else PyTorch draws.
         threads: for the compiled kernel; None for all cores.
+        finer: for the compiled kernel: which samples need not be evaluated.
     """
     where = choose_device(device)
     compiled = kernel() if where.type == "cpu" and precision in ("auto", "bf16") else None
     if compiled is not None:
         n_threads = threads or len(os.sched_getaffinity(0))
         log.info("head drawn by the kernel for %s, %d threads", compiled.isa, n_threads)
-        return KernelPainter(head, compiled, n_threads)
+        return KernelPainter(head, compiled, n_threads, finer)
     if precision != "fp32" and triton_kernels.draws_on(where):
         from avatar_worker.render.kernels.triton.painter import TritonPainter  # imports Triton
 

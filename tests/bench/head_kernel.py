@@ -5,6 +5,7 @@
 Draws the recorded character with its camera scaled to the size: the whole head under the exact
 rule, and the portrait area with the live cap. Wall time is what a viewer waits, CPU time what a
 busy machine still tells truthfully. `--library FILE` times another library of the same interface.
+Last come pictures of another sound with and without a finer grid, drawn in turn.
 """
 
 import argparse
@@ -17,12 +18,16 @@ from typing import Any
 import numpy as np
 
 from avatar_worker.render.data_folder import FootageScenes, read_split
+from avatar_worker.render.finer_grid import choose_moments, find_empty
+from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import Camera, load_kernel
 from avatar_worker.render.kernels.cpu import HeadKernel, PackedHead
 from avatar_worker.render.kernels.isa import available_isas
 from avatar_worker.render.renderer import PORTRAIT_CAP
 from avatar_worker.render.scene import Scene
 from avatar_worker.render.twin import TorchPainter
+from tests.bench.finer import drawing
+from tests.bench.finer import report as report_grid
 from tests.unit.avatar_worker.kernels.characters import (
     camera_of,
     fixture_folder,
@@ -77,7 +82,9 @@ def main() -> int:
     footage = read_split(fixture_folder() / "data" / "mini", "val", "upper")
     scenes = FootageScenes(footage, portrait=True, width=options.size, height=options.size)
     scene, enc_a = scenes.scene(options.frame), frames["enc_a"][options.frame]
-    kernels = [(name, load_kernel(name)) for name in options.isa]
+    kernels: list[tuple[str, HeadKernel | None]] = [
+        (name, load_kernel(name)) for name in options.isa
+    ]
     if options.library:
         kernels.append((options.library.stem, HeadKernel(options.library, "other")))
     packs = [(name, kernel.pack(head)) for name, kernel in kernels if kernel is not None]
@@ -105,7 +112,25 @@ def main() -> int:
             hit = expected.count.numpy() > 0
             line += f", {psnr(drawn, exact):.1f} dB, on the head {psnr(drawn[hit], exact[hit]):.1f}"
         print(line)
+    for name, kernel in kernels:
+        if kernel is not None:
+            compare_grids(name, kernel, head, scenes)
     return 0
+
+
+def compare_grids(name: str, kernel: HeadKernel, head: HeadWeights, scenes: FootageScenes) -> None:
+    """Whole heads and portraits of a sound that the grid is not made from."""
+    plain, own, cross = kernel.pack(head), golden("frames_train"), golden("cross")
+    grid = find_empty(head, plain, choose_moments(own["enc_a"], own["eye"]))
+    packed = kernel.pack(head, grid)
+    for portrait in (False, True):
+        drawings = []
+        for i in range(0, len(cross["enc_a"]), 7):
+            scene = scenes.scene(int(cross["pose_index"][i]))
+            drawings.append(drawing(scene, cross["enc_a"][i], scene.eye, portrait=portrait))
+        what = "portraits" if portrait else "heads"
+        report_grid(f"finer grid, {name}, {what}, {grid.filled_share:.3f} of it filled", plain,
+                    packed, drawings, repeats=1)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from avatar_worker.render.finer_grid import FinerGrid
 from avatar_worker.render.head import AUDIO_DIM, HeadWeights
 from avatar_worker.render.kernels.build import KernelBuildError, build
 from avatar_worker.render.kernels.isa import ISA_NAMES, Isa, available_isas, isa_named
@@ -25,7 +26,7 @@ from avatar_worker.render.kernels.packing import HeadSource, head_source
 from avatar_worker.render.kernels.pixels import order_pixels
 from avatar_worker.render.rays import Intrinsics
 
-ABI: Final = 2
+ABI: Final = 3
 MAX_THREADS: Final = 64
 MAX_PIXELS: Final = 2**22
 """Pixel numbers are split into row and column with floats."""
@@ -60,7 +61,7 @@ class Counts:
 
     Attributes:
         evaluated: samples put through the networks, padding included.
-        used: samples composited.
+        used: samples composited, with those that the finer grid knows to be empty.
         cap: samples a ray could have; under the rule of the whole picture, what it came to.
         lengths: rays by the number of samples they could take, the last entry for 24 and more.
         stages: clock ticks of all threads by `STAGES`; zeros from a library that does not count.
@@ -134,6 +135,9 @@ class HeadKernel:
         library.avatar_head_destroy.argtypes = [ctypes.c_void_p]
         library.avatar_head_destroy.restype = None
         library.avatar_head_render.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Job)]
+        library.avatar_head_opacities.argtypes = [
+            *(ctypes.c_void_p,) * 4, ctypes.c_int64, ctypes.c_void_p,
+        ]  # fmt: skip
         self.library: Final = library
         self.isa: Final = isa
 
@@ -141,22 +145,27 @@ class HeadKernel:
         """Let one thread multiply and add from registers; returns how many of both it did."""
         return int(self.library.avatar_peak(rounds))
 
-    def pack(self, head: HeadWeights) -> "PackedHead":
+    def pack(self, head: HeadWeights, finer: FinerGrid | None = None) -> "PackedHead":
         """Lay a character out for drawing: 10 MB, 0.1 s.
+
+        Args:
+            head: the character.
+            finer: which samples need not be evaluated, 2 MB more; None: all are.
 
         Raises:
             UnsupportedCharacterError: tensors have sizes or values that this kernel cannot draw.
+            FinerGridError: the finer grid was made for another head.
         """
-        return PackedHead(self.library, head)
+        return PackedHead(self.library, head, finer)
 
 
 class PackedHead:
     """A character in the kernel's memory; any number of threads may draw it at once."""
 
-    def __init__(self, library: Any, head: HeadWeights) -> None:
+    def __init__(self, library: Any, head: HeadWeights, finer: FinerGrid | None = None) -> None:
         self._library = library
         self.n_eye: Final = head.n_eye
-        source, kept = head_source(head)
+        source, kept = head_source(head, finer)
         handle = library.avatar_head_create(ctypes.byref(source))
         del kept  # the library has its own copy now
         if not handle:
@@ -233,6 +242,27 @@ class PackedHead:
         job.rgb, job.weight, job.samples = (a.ctypes.data for a in (rgb, weight, samples))
         return Sums(rgb, weight, samples, self._run(job))
 
+    def opacities(
+        self,
+        points: Float[np.ndarray, "n 3"],
+        enc_a: Float[np.ndarray, "32"],
+        eye: Float[np.ndarray, "n_eye"],
+    ) -> Float[np.ndarray, "n"]:
+        """Opacity of one step at any points of the cube [−1, 1]³, in [0, 1]; one thread.
+
+        Raises:
+            ValueError: an array has another shape, type or layout than it must have.
+        """
+        _check("points", points, np.float32, (len(points), 3))
+        self._check_moment(enc_a, eye)
+        opacities = np.empty(len(points), np.float32)
+        inputs = (array.ctypes.data for array in (enc_a, eye, points))
+        if self._library.avatar_head_opacities(
+            self._handle, *inputs, len(points), opacities.ctypes.data
+        ):
+            raise MemoryError("no memory to evaluate points with")
+        return opacities
+
     def _job(
         self,
         camera: Camera,
@@ -251,13 +281,10 @@ class PackedHead:
             raise ValueError(f"cap is {cap}; expected 1 … {MAX_CAP}")
         if not 1 <= threads <= MAX_THREADS:
             raise ValueError(f"threads is {threads}; expected 1 … {MAX_THREADS}")
-        _check("enc_a", enc_a, np.float32, (AUDIO_DIM,))
-        _check("eye", eye, np.float32, (self.n_eye,))
+        self._check_moment(enc_a, eye)
         _check("pose", camera.pose, np.float32, (4, 4))
+        _check_finite("pose", camera.pose)
         _check("pixels", pixels, np.int32, (len(pixels),))
-        for name, values in (("enc_a", enc_a), ("eye", eye), ("pose", camera.pose)):
-            if not np.isfinite(values).all():
-                raise ValueError(f"{name} holds values that are not finite")
         if len(pixels) and not (pixels.min() >= 0 and pixels.max() < n_pixels):
             raise ValueError(f"pixels holds numbers outside 0 … {n_pixels - 1}")
         job = _Job(
@@ -271,6 +298,14 @@ class PackedHead:
         # Addresses keep nothing alive: the arrays travel with the job.
         job.kept = (enc_a, eye, pixels)
         return job
+
+    def _check_moment(
+        self, enc_a: Float[np.ndarray, "32"], eye: Float[np.ndarray, "n_eye"]
+    ) -> None:
+        _check("enc_a", enc_a, np.float32, (AUDIO_DIM,))
+        _check("eye", eye, np.float32, (self.n_eye,))
+        _check_finite("enc_a", enc_a)
+        _check_finite("eye", eye)
 
     def _run(self, job: _Job) -> Counts:
         if self._library.avatar_head_render(self._handle, ctypes.byref(job)) != 0:
@@ -323,3 +358,8 @@ def _check(name: str, array: np.ndarray, dtype: Any, shape: tuple[int, ...]) -> 
         )
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} is not contiguous")
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds values that are not finite")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avatar_worker.render.encodings import plane_levels, table_rows
 from avatar_worker.render.errors import UnsupportedCharacterError
+from avatar_worker.render.finer_grid import FinerGrid
 from avatar_worker.render.head import AUDIO_DIM, HeadWeights
 from avatar_worker.render.occupancy import GRID_SIZE, dense_cells
 
@@ -30,7 +31,7 @@ class HeadSource(ctypes.Structure):
     _fields_ = [
         ("corners", ctypes.c_void_p * 3),
         *[(name, ctypes.c_void_p) for name in (
-            "stride", "scale", "occupancy", "audio_attention_0", "audio_attention_1",
+            "stride", "scale", "occupancy", "filled", "audio_attention_0", "audio_attention_1",
             "eye_attention_0", "eye_attention_1", "sigma_0", "sigma_1", "sigma_2", "color_0",
             "color_1", "code")],
         ("aabb", ctypes.c_float * 6),
@@ -38,11 +39,14 @@ class HeadSource(ctypes.Structure):
     ]  # fmt: skip
 
 
-def head_source(head: HeadWeights) -> tuple[HeadSource, list[np.ndarray]]:
+def head_source(
+    head: HeadWeights, finer: FinerGrid | None = None
+) -> tuple[HeadSource, list[np.ndarray]]:
     """The C form of a head, and the arrays it points into: keep them until it was copied.
 
     Raises:
         UnsupportedCharacterError: tensors have sizes or values that the kernel cannot draw.
+        FinerGridError: the finer grid was made for another head.
     """
     levels = plane_levels()
     n_hidden = head.eye_attention_0.shape[0]
@@ -75,6 +79,8 @@ def head_source(head: HeadWeights) -> tuple[HeadSource, list[np.ndarray]]:
     point("scale", np.array([level.scale for level in levels], np.float32))
     cells = dense_cells(head.density_bitfield.numpy())
     point("occupancy", np.packbits(cells.reshape(-1), bitorder="little"))
+    if finer is not None:
+        point("filled", np.packbits(finer.small_cells(head).reshape(-1), bitorder="little"))
     shapes = {
         "audio_attention_0": (64, 36), "audio_attention_1": (AUDIO_DIM, 64),
         "eye_attention_0": (n_hidden, 36), "eye_attention_1": (head.n_eye, n_hidden),

@@ -38,6 +38,7 @@ constexpr int kRestRow = kHarmonicRow + kHarmonics;
 constexpr int kColorRows = 96;
 
 constexpr int kGrid = 128;
+constexpr int kFineGrid = 2 * kGrid;
 constexpr float kStep = static_cast<float>(2 * 1.7320508075688772 / kGrid);
 
 // The tensors of a checkpoint as C arrays, row-major. Twin of `PackedHead` in cpu.py.
@@ -46,6 +47,7 @@ struct HeadSource {
     const int32_t* stride;           // [12]
     const float* scale;              // [12]
     const uint32_t* occupancy;       // [128][128][4], bit z % 32 of word z / 32
+    const uint32_t* filled;          // [256][256][8] likewise, null where it is not known; see Head
     const float* audio_attention_0;  // [64][36]
     const float* audio_attention_1;  // [32][64]
     const float* eye_attention_0;    // [eye_hidden][36]
@@ -67,6 +69,9 @@ struct Ball {
 struct Head {
     Tables tables;
     Buffer<uint32_t> occupancy;
+    // Cells of half the size that can hold something; the other ones in occupied cells are empty
+    // whatever is said, and a ray's samples there count without being evaluated. Null: all can.
+    Buffer<uint32_t> filled;
     Network::Layer eye_attention_0, eye_attention_1;  // plane features → hidden → eye outputs
     Network::Layer audio_attention_0;
     Network::Layer sigma_1, sigma;  // density hidden; log density
@@ -85,6 +90,10 @@ struct Head {
           eye_sigmoid(source.eye_sigmoid != 0) {
         copy_tables(source);
         std::memcpy(occupancy.get(), source.occupancy, kGrid * kGrid * kGrid / 8);
+        if (source.filled != nullptr) {
+            filled = Buffer<uint32_t>(kFineGrid * kFineGrid * kFineGrid / 32);
+            std::memcpy(filled.get(), source.filled, kFineGrid * kFineGrid * kFineGrid / 8);
+        }
         std::memcpy(aabb, source.aabb, sizeof aabb);
         find_occupied();
         std::memcpy(sigma_0.values.data(), source.sigma_0, sigma_0.values.size() * 4);

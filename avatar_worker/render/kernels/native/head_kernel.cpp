@@ -163,7 +163,7 @@ class Frame {
 extern "C" {
 
 // Raised when HeadSource, Job or their meaning changes; cpu.py compares.
-AVATAR_EXPORT int avatar_abi() { return 2; }
+AVATAR_EXPORT int avatar_abi() { return 3; }
 
 // 0 when this process may use the instructions the library was built for.
 AVATAR_EXPORT int avatar_prepare() {
@@ -182,6 +182,24 @@ AVATAR_EXPORT AvatarHead* avatar_head_create(const HeadSource* source) {
         return new AvatarHead(*source);
     } catch (const std::bad_alloc&) {
         return nullptr;
+    }
+}
+
+// Opacity of a step at any points, [n][3], for one audio and eye vector. 0, or 1 without memory.
+AVATAR_EXPORT int avatar_head_opacities(AvatarHead* head, const float* audio, const float* eye,
+                                        const float* points, int64_t n, float* opacities) {
+    try {
+        auto scratch = head->borrow();
+        if (!scratch) scratch = std::make_unique<Buffer<Scratch>>(1);
+        {
+            const lanes::NoDenormals no_denormals;
+            const Network::Layer frame = frame_layer(head->head, audio, eye);
+            find_opacities(head->head, frame, points, n, (*scratch)[0], opacities);
+        }
+        head->give_back(std::move(scratch));
+        return 0;
+    } catch (const std::exception&) {
+        return 1;
     }
 }
 

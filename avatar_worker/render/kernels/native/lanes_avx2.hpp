@@ -87,6 +87,9 @@ inline Mask less(F x, F y) {
 inline Mask both(Mask x, Mask y) {
     return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
 }
+inline Mask without(Mask x, Mask y) {
+    return {_mm256_andnot_si256(y.a, x.a), _mm256_andnot_si256(y.b, x.b)};
+}
 inline Mask any_bit(I x, I y) {
     const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi32(-1);
     const I hit = bit_and(x, y);

@@ -50,6 +50,7 @@ inline Mask above_zero(F a) { return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), 
 inline F only_where(Mask m, F a) { return _mm512_maskz_mov_ps(m, a); }
 inline Mask less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 inline Mask both(Mask a, Mask b) { return a & b; }
+inline Mask without(Mask a, Mask b) { return a & static_cast<Mask>(~b); }
 inline Mask any_bit(I a, I b) { return _mm512_test_epi32_mask(a, b); }
 inline bool is_empty(Mask m) { return m == 0; }
 inline I or_where(Mask m, I a, I bits) { return _mm512_mask_or_epi32(a, m, a, bits); }

@@ -104,10 +104,10 @@ class Painter {
             s_.slot[i] = first + i;
             rays.pixel[i] = job_.pixels[first + i];
             s_.weight[i] = s_.red[i] = s_.green[i] = s_.blue[i] = 0.0f;
-            s_.used[i] = 0;
         }
         make_rays(job_.camera, head_.aabb, &ranges_, rays);
-        march(job_.camera, head_.occupancy.get(), rays);
+        march(job_.camera, head_.occupancy.get(), head_.filled.get(), rays);
+        for (int i = 0; i < count; ++i) s_.used[i] = static_cast<int32_t>(rays.passed[i]);
         composite(cap, kFirstRound);
     }
 
@@ -136,9 +136,12 @@ class Painter {
     }
 
   private:
+    // Empty points in front of a ray's first one may be more than the ray is offered.
+    int used(int i) const { return std::min(s_.used[i], cap_); }
     bool has_points(int i) const { return (s_.rays.low[i] | s_.rays.high[i]) != 0; }
 
     void composite(int cap, int round) {
+        cap_ = cap;
         field_.begin(s_.rays);
         yield.clock.lap(kStageRays);
         int n_alive = 0;
@@ -214,7 +217,6 @@ class Painter {
             s_.red[i] = red;
             s_.green[i] = green;
             s_.blue[i] = blue;
-            yield.used += k;
             if (!ended && has_points(i) && s_.used[i] < cap)
                 s_.alive[remaining++] = i;
             else
@@ -225,11 +227,12 @@ class Painter {
 
     void finish(int i, bool ended) {
         if (is_first_pass_) {
-            const int length = s_.used[i] - (ended ? 1 : 0);
+            const int length = used(i) - (ended ? 1 : 0);
             ++yield.lengths[std::min(length, kHistogram - 1)];
         }
         // Under the rule of the whole picture it is not known yet whether this ray gets more.
-        if (is_first_pass_ && job_.cap == 0 && !ended && has_points(i)) {
+        const bool takes_more = has_points(i) || s_.used[i] > cap_;
+        if (is_first_pass_ && job_.cap == 0 && !ended && takes_more) {
             yield.unfinished.push_back({s_.slot[i], s_.rays.low[i], s_.rays.high[i], s_.weight[i],
                                      s_.red[i], s_.green[i], s_.blue[i], s_.used[i]});
         } else {
@@ -238,11 +241,13 @@ class Painter {
     }
 
     void write(int i) {
-        if (s_.used[i] == 0 && job_.original == nullptr) return;  // all outputs begin that way
+        const int n_used = used(i);
+        yield.used += n_used;
+        if (n_used == 0 && job_.original == nullptr) return;  // all outputs begin that way
         const int64_t slot = s_.slot[i];
         const float rgb[3] = {s_.red[i], s_.green[i], s_.blue[i]};
         if (job_.samples != nullptr)
-            job_.samples[slot] = static_cast<uint8_t>(std::min(s_.used[i], 255));
+            job_.samples[slot] = static_cast<uint8_t>(std::min(n_used, 255));
         if (job_.rgb != nullptr) {
             std::memcpy(job_.rgb + 3 * slot, rgb, sizeof rgb);
             job_.weight[slot] = s_.weight[i];
@@ -272,4 +277,31 @@ class Painter {
     const float floor_;
     Field field_;
     bool is_first_pass_ = true;
+    int cap_ = 0;
 };
+
+// Opacity of a step at each of n points. The points are rays of their own, from the origin and with
+// one sample at distance 1; none has anything left to show, so that colours are left out.
+inline void find_opacities(const Head& head, const Network::Layer& frame, const float* points,
+                           int64_t n, Scratch& scratch, float* opacities) {
+    StageClock clock;
+    Field field(head, frame, scratch.activations, clock);
+    Camera camera{};
+    RayTile& rays = scratch.rays;
+    SampleList& samples = scratch.samples;
+    for (int64_t first = 0; first < n; first += kRaysPerTile) {
+        const int count = static_cast<int>(std::min<int64_t>(kRaysPerTile, n - first));
+        for (int i = 0; i < count; ++i) {
+            const float* point = points + 3 * (first + i);
+            rays.dx[i] = point[0];
+            rays.dy[i] = point[1];
+            rays.dz[i] = point[2];
+            rays.near[i] = 1.0f;
+            samples.ray[i] = i;
+            samples.point[i] = samples.through[i] = 0.0f;
+        }
+        samples.count = count;
+        field.evaluate(camera, rays, samples);
+        std::memcpy(opacities + first, samples.alpha, static_cast<size_t>(count) * sizeof(float));
+    }
+}

@@ -27,6 +27,9 @@ struct RayTile {
     alignas(64) float near[kRaysPerTile], far[kRaysPerTile];
     alignas(64) float from[kRaysPerTile];  // nothing is occupied before this distance
     uint64_t low[kRaysPerTile], high[kRaysPerTile];  // occupied points 0–63 and 64–127
+    // Occupied points in front of these that are known to be empty (see Head::filled). A ray has
+    // met nothing until then, so that they only count.
+    alignas(64) float passed[kRaysPerTile];
     int count = 0;
 
     int padded() const { return (count + 15) / 16 * 16; }
@@ -145,10 +148,12 @@ inline void make_rays(const Camera& camera, const float* aabb, const DepthRanges
     }
 }
 
-inline void march(const Camera& camera, const uint32_t* occupancy, RayTile& tile) {
+inline void march(const Camera& camera, const uint32_t* occupancy, const uint32_t* filled,
+                  RayTile& tile) {
     using namespace lanes;
     const F one = splat(1.0f), minus_one = splat(-1.0f), cells = splat(kGrid / 2.0f);
     const F first_cell = splat(0.0f), last_cell = splat(kGrid - 1.0f), step = splat(kStep);
+    const F last_small = splat(kFineGrid - 1.0f);
     const F origin[3] = {splat(camera.pose[3]), splat(camera.pose[7]), splat(camera.pose[11])};
     for (int i = 0; i < tile.padded(); i += 16) {
         const F direction[3] = {load(tile.dx + i), load(tile.dy + i), load(tile.dz + i)};
@@ -156,27 +161,48 @@ inline void march(const Camera& camera, const uint32_t* occupancy, RayTile& tile
         F t = load(tile.near + i);
         I hits[4] = {splat_int(0), splat_int(0), splat_int(0), splat_int(0)};
         Mask inside = less(t, far);
+        // Rays that have met nothing but empty points. The finer grid is asked until the first filled
+        // one: that is a tenth of the points, and tells nine of ten empty ones.
+        Mask waiting = inside;
+        F passed = splat(0.0f);
         for (int k = 0; k < kLatticePoints && !is_empty(inside); ++k) {
             if (is_empty(both(inside, less(from, t)))) {  // not there yet
                 t = add(t, step);
                 inside = both(inside, less(t, far));
                 continue;
             }
+            F place[3];
             I cell[3];
             for (int axis = 0; axis < 3; ++axis) {
-                F p = add(origin[axis], mul(t, direction[axis]));
-                p = mul(add(min(max(p, minus_one), one), one), cells);
-                cell[axis] = to_int(min(max(p, first_cell), last_cell));
+                const F p = add(origin[axis], mul(t, direction[axis]));
+                place[axis] = mul(add(min(max(p, minus_one), one), one), cells);
+                cell[axis] = to_int(min(max(place[axis], first_cell), last_cell));
             }
             const I word = bit_or(shift_left(cell[0], 9),
                                   bit_or(shift_left(cell[1], 2), shift_right(cell[2], 5)));
             const Mask occupied = any_bit(gather(occupancy, word),
                                           one_bit(bit_and(cell[2], splat_int(31))));
+            Mask hit = both(inside, occupied);
+            if (filled != nullptr && !is_empty(both(hit, waiting))) {
+                for (int axis = 0; axis < 3; ++axis) {
+                    const F p = add(place[axis], place[axis]);
+                    cell[axis] = to_int(min(max(p, first_cell), last_small));
+                }
+                const I small = bit_or(shift_left(cell[0], 11),
+                                       bit_or(shift_left(cell[1], 3), shift_right(cell[2], 5)));
+                const Mask full = any_bit(gather(filled, small),
+                                          one_bit(bit_and(cell[2], splat_int(31))));
+                const Mask empty = both(hit, without(waiting, full));
+                passed = add(passed, only_where(empty, one));
+                hit = without(hit, empty);
+                waiting = without(waiting, hit);
+            }
             I& part = hits[k >> 5];
-            part = or_where(both(inside, occupied), part, splat_int(static_cast<int>(1u << (k & 31))));
+            part = or_where(hit, part, splat_int(static_cast<int>(1u << (k & 31))));
             t = add(t, step);
             inside = both(inside, less(t, far));
         }
+        store(tile.passed + i, passed);
         alignas(64) uint32_t words[4][16];
         for (int part = 0; part < 4; ++part) store(words[part], hits[part]);
         for (int lane = 0; lane < 16; ++lane) {

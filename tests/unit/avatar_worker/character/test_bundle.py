@@ -21,6 +21,8 @@ from avatar_worker.character import load_bundle
 from avatar_worker.engines.synctalk import NETWORKS_BYTES, SyncTalkEngine
 from avatar_worker.import_bundle import BundleOptions, write_bundle
 from avatar_worker.render.data_folder import FootageScenes
+from avatar_worker.render.finer_grid import FinerGrid
+from avatar_worker.render.painters import kernel
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import track_of
 from avatar_worker.trained import open_trained
@@ -29,6 +31,13 @@ from tests.unit.avatar_worker import mini
 pytestmark = pytest.mark.unit
 
 LOSSLESS = BundleOptions(name="mini", licence="Apache-2.0", consent="drawn, nobody", quality=None)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """For what only the compiled kernel does."""
+    if kernel() is None:
+        pytest.skip("this processor has no kernel, or there is no compiler")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +72,30 @@ def zipped(folder, path):
             if file.is_file():
                 archive.write(file, file.relative_to(folder).as_posix())
     return path
+
+
+@pytest.fixture(scope="module")
+def finer_bundle(tmp_path_factory, compiled):
+    """The same with a finer grid: its fog fills nearly all of it, which is usually left out."""
+    out = tmp_path_factory.mktemp("bundles") / "finer"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avatar_worker.trained.LEAST_EMPTY", -1.0)
+        write_bundle(open_trained(mini.DATA, mini.WORKSPACE), out, LOSSLESS, encoder=mini.ENCODER)
+    return out
+
+
+def fast_pictures(character, frames=(1, 7)) -> np.ndarray:
+    renderer = character.renderer(device="cpu", threads=1)
+    enc_a = mini.golden("frames_head")["enc_a"]
+    return np.stack([renderer.render(FrameRequest(enc_a[frame], frame)) for frame in frames])
+
+
+def list_anew(folder) -> None:
+    """Let the manifest list the finer grid as it is now."""
+    manifest = folder / "character.toml"
+    lines = [line for line in manifest.read_text().splitlines() if "finer_grid" not in line]
+    digest = hashlib.sha256((folder / "finer_grid.npz").read_bytes()).hexdigest()
+    manifest.write_text("\n".join([*lines, f'"finer_grid.npz" = "{digest}"']) + "\n")
 
 
 def test_a_bundle_draws_exactly_what_its_data_folder_draws(bundle):
@@ -140,6 +173,99 @@ def test_nothing_in_a_bundle_is_a_pickle(bundle):
     assert suffixes == {".toml", ".safetensors", ".npz", ".png", ".jpg"}
     with np.load(bundle / "tracks.npz", allow_pickle=False) as tracks:
         assert set(tracks.files) == {"poses", "eyes", "intrinsics"}
+
+
+def test_a_character_of_fog_has_no_finer_grid(bundle):
+    assert not (bundle / "finer_grid.npz").exists()
+    assert load_bundle(bundle).finer is None
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_finer_grid_comes_with_the_import_and_is_drawn_with(bundle, finer_bundle):
+    character = load_bundle(finer_bundle)
+    assert character.finer is not None
+    assert character.finer.filled_share > 0.99
+    # Nothing of this head is empty: the pictures are the same to the last bit.
+    assert np.array_equal(fast_pictures(character), fast_pictures(load_bundle(bundle)))
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_finer_grid_weighs_little(finer_bundle):
+    content = (finer_bundle / "finer_grid.npz").read_bytes()
+    assert len(content) < 10_000  # nothing to tell
+    head = load_bundle(finer_bundle).head
+    assert head is not None
+    n_occupied = int(np.unpackbits(head.density_bitfield.numpy()).sum())
+    at_random = np.random.default_rng(0).integers(0, 256, n_occupied, np.uint8)
+    assert len(FinerGrid(at_random).to_bytes()) < 1.01 * n_occupied + 1000
+
+
+@pytest.mark.usefixtures("compiled")
+def test_only_the_compiled_kernel_leaves_out_what_the_grid_calls_empty(bundle, copied):
+    head = load_bundle(bundle).head
+    assert head is not None
+    n_occupied = int(np.unpackbits(head.density_bitfield.numpy()).sum())
+    nothing = FinerGrid(np.zeros(n_occupied, np.uint8))
+    (copied / "finer_grid.npz").write_bytes(nothing.to_bytes())
+    list_anew(copied)
+    character = load_bundle(copied)
+    assert not np.array_equal(fast_pictures(character), fast_pictures(load_bundle(bundle)))
+    exact = character.renderer(device="cpu", precision="fp32")
+    drawn = exact.render(FrameRequest(mini.golden("frames_head")["enc_a"][1], 1))
+    mini.assert_reference_quality(drawn, mini.golden("frames_portrait")["image_uint8"][1])
+
+
+def test_a_finer_grid_of_another_version_is_left_aside(copied):
+    np.savez(copied / "finer_grid.npz", version=np.uint8(9), halves=np.zeros(3, np.uint8))
+    list_anew(copied)
+    assert load_bundle(copied).finer is None
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"no archive", "the finer grid cannot be read"),
+        (FinerGrid(np.zeros(5, np.uint8)).to_bytes(), "has 5 cells; the head has"),
+    ],
+)
+def test_a_broken_finer_grid_is_refused_with_a_sentence(copied, content, sentence):
+    (copied / "finer_grid.npz").write_bytes(content)
+    list_anew(copied)
+    with pytest.raises(BundleContentError, match=sentence) as refusal:
+        load_bundle(copied)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_finer_grid_that_was_changed_is_noticed(copied):
+    (copied / "finer_grid.npz").write_bytes(b"before")
+    list_anew(copied)
+    (copied / "finer_grid.npz").write_bytes(b"after")
+    with pytest.raises(BundleUnreadableError, match=r"finer_grid\.npz differs"):
+        load_bundle(copied)
+
+
+def test_without_sound_the_import_says_that_there_is_no_finer_grid(tmp_path, caplog):
+    shutil.copytree(mini.DATA, tmp_path / "data")
+    (tmp_path / "data" / "aud.wav").unlink()
+    trained = open_trained(tmp_path / "data", mini.WORKSPACE, part=(0, 1))
+    character = write_bundle(trained, tmp_path / "out", LOSSLESS, encoder=mini.ENCODER)
+    assert character.finer is None
+    assert "no finer grid" in caplog.text
+
+
+def test_without_a_kernel_the_import_says_that_there_is_no_finer_grid(monkeypatch, caplog):
+    monkeypatch.setattr("avatar_worker.trained.kernel", lambda: None)
+    assert open_trained(mini.DATA, mini.WORKSPACE).finer_grid(mini.ENCODER) is None
+    assert "no finer grid: it is made with the compiled kernel" in caplog.text
+
+
+def test_moments_are_of_the_whole_footage_whatever_part_is_played():
+    whole = open_trained(mini.DATA, mini.WORKSPACE).moments(mini.ENCODER)
+    part = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1)).moments(mini.ENCODER)
+    # 20480 samples are 32 frames, of which some hear the same; the train split's 24 see much.
+    assert [m.enc_a.tolist() for m in whole] == [m.enc_a.tolist() for m in part]
+    assert 20 < len(whole) <= 34
+    assert len({moment.eye.tobytes() for moment in part}) > 10
 
 
 def test_an_existing_bundle_is_not_overwritten(bundle):

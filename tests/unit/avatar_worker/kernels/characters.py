@@ -1,5 +1,6 @@
 """Characters to draw in kernel tests: the recorded fixture, and made-up ones of any shape."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from avatar_worker.render.checkpoint import read_checkpoint
+from avatar_worker.render.encodings import plane_levels
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import Camera
 from avatar_worker.render.occupancy import GRID_SIZE, pack_cells
@@ -118,3 +120,27 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
     """Peak signal-to-noise ratio of values in [0, 1], in dB."""
     error = np.mean((first.astype(np.float64) - second) ** 2)
     return float(-10 * np.log10(error + 1e-30))
+
+
+def cube_in_the_open() -> HeadWeights:
+    """Fog inside of |x|, |y|, |z| < 0.08, nothing outside, and cells occupied up to 0.15.
+
+    The density is e⁰ where the features are 0; the levels of the planes that are not hashed make
+    them large outside of the cube.
+    """
+    head = made_up_head()
+    level = plane_levels()[0]
+    assert not level.is_hashed
+    place = (np.arange(level.stride) - 0.5) / level.scale * 2 - 1  # of the lattice points
+    outside = np.abs(place) > 0.08
+    table = torch.zeros(len(head.encoder_xy))
+    values = torch.from_numpy(np.float32(outside[:, None] | outside[None]).reshape(-1))
+    table[level.offset : level.offset + len(values)] = values
+    axis = np.abs((np.arange(GRID_SIZE) + 0.5) / (GRID_SIZE / 2) - 1) < 0.15
+    cells = axis[:, None, None] & axis[:, None] & axis
+    sigma_2 = head.sigma_2.clone()
+    sigma_2[0] = -100 * sigma_2[0].abs()
+    return replace(
+        head, encoder_xy=table, encoder_yz=table, encoder_xz=table, sigma_2=sigma_2,
+        density_bitfield=torch.from_numpy(pack_cells(cells)),
+    )  # fmt: skip
