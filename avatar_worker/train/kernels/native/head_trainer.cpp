@@ -114,7 +114,7 @@ class Worker {
         for (int i = 0; i < rays.count; ++i) rays.pixel[i] = step_.pixel[start + i];
         make_rays(camera, step_.aabb, nullptr, rays);
         for (int i = 0; i < rays.count; ++i) rays.near[i] += kStep * step_.jitter[start + i];
-        march(camera, step_.occupancy, rays);
+        march(camera, step_.occupancy, nullptr, rays);
         int n = 0;
         for (int i = 0; i < rays.count; ++i) {
             s_.first[i] = n;
