@@ -105,14 +105,17 @@ def _run() -> None:
 
 def _start(supervisor: Supervisor) -> dict[str, Any]:
     operator = operator_environment(ROOT)
+    web, redis, livekit, livekit_tcp, agent, avatar = engines.free_ports(
+        8000, 6379, 7880, 7881, 0, 0
+    )
     ports = Ports(
-        web=engines.free_port(8000),
-        redis=engines.free_port(6379),
-        livekit=engines.free_port(7880),
-        livekit_tcp=engines.free_port(7881),
+        web=web,
+        redis=redis,
+        livekit=livekit,
+        livekit_tcp=livekit_tcp,
         livekit_udp=engines.free_port(7882, kind=socket.SOCK_DGRAM),
-        agent_health=engines.free_port(0),
-        avatar_health=engines.free_port(0),
+        agent_health=agent,
+        avatar_health=avatar,
     )
     kept = kept_secrets(VAR / "secrets.json")
     env = process_environment(operator=operator, secrets_=kept, ports=ports, var=VAR)

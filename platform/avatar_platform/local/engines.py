@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,17 +49,30 @@ def cache_dir() -> Path:
     return Path(configured) if configured else Path.home() / ".cache" / "avatar-platform"
 
 
+def free_ports(*preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> tuple[int, ...]:
+    """The preferred loopback ports, or any free ones where they are taken; no two are the same.
+
+    All are held until the last is found: a port that was let go may be handed out again at once.
+    """
+    with ExitStack() as held:
+        return tuple(_held_port(port, kind, held) for port in preferred)
+
+
 def free_port(preferred: int, *, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """The preferred loopback port, or any free one when it is taken."""
+    return free_ports(preferred, kind=kind)[0]
+
+
+def _held_port(preferred: int, kind: socket.SocketKind, held: ExitStack) -> int:
     for port in (preferred, 0):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            if kind is socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        probe = held.enter_context(socket.socket(socket.AF_INET, kind))
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            continue
+        return int(probe.getsockname()[1])
     raise EngineMissingError("no free port on the loopback interface")
 
 
@@ -202,7 +215,7 @@ def livekit_server(webhook_url: str | None = None, say: Say = print) -> Iterator
     binary = find_livekit(say).path
     key, secret = "testkey", "test-secret-of-at-least-32-characters"
     with tempfile.TemporaryDirectory(prefix="avatar-livekit-") as folder:
-        port, tcp_port = free_port(0), free_port(0)
+        port, tcp_port = free_ports(0, 0)
         udp_port = free_port(0, kind=socket.SOCK_DGRAM)
         config = Path(folder) / "livekit.yaml"
         config.write_text(

@@ -28,6 +28,16 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
     assert engines.free_port(port) == port
 
 
+def test_ports_that_are_asked_for_together_are_all_different() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = engines.free_ports(*[port] * 200)
+    assert len(set(ports)) == 200
+    assert port not in ports
+
+
 def test_a_redis_on_path_is_preferred_to_the_embedded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
