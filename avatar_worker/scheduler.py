@@ -1,8 +1,8 @@
 """The render loop of the process: one thread draws for all sessions, earliest deadline first.
 
 One thread, because one picture already uses all the cores (or the GPU) it may; what is due at the
-same moment for several sessions of one character goes to the engine in one call. Where a GPU draws,
-the processor has time: helpers then listen and convert beside it.
+same moment for several sessions of one character goes to the engine in one call. What one core does
+alone, to listen and to convert, is done by helpers beside it.
 """
 
 import threading
@@ -31,7 +31,7 @@ class Scheduler:
 
     Args:
         clock: seconds, as the sessions' slots are timed.
-        helpers: threads that listen and convert beside the drawing; 0 where that takes all cores.
+        helpers: threads that listen and convert beside the drawing; 0 where there is one core.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, helpers: int = 0) -> None:
