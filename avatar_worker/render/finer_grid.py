@@ -98,18 +98,26 @@ class FinerGrid:
         """Share of the occupied cells' small cells that are not empty."""
         return float(np.unpackbits(self.halves).mean()) if len(self.halves) else 1.0
 
+    def require_of(self, head: HeadWeights) -> None:
+        """There is a byte for each occupied cell of this head.
+
+        Raises:
+            FinerGridError: it was made for another head.
+        """
+        n_occupied = int(np.unpackbits(head.density_bitfield.numpy()).sum())
+        if len(self.halves) != n_occupied:
+            raise FinerGridError(
+                f"the finer grid has {len(self.halves)} cells; the head has {n_occupied} occupied"
+            )
+
     def small_cells(self, head: HeadWeights) -> Bool[np.ndarray, "256 256 256"]:
         """One truth value a small cell, indexed [x, y, z]; false outside of occupied cells.
 
         Raises:
             FinerGridError: it was made for another head.
         """
+        self.require_of(head)
         cells = dense_cells(head.density_bitfield.numpy())
-        n_occupied = int(np.count_nonzero(cells))
-        if len(self.halves) != n_occupied:
-            raise FinerGridError(
-                f"the finer grid has {len(self.halves)} cells; the head has {n_occupied} occupied"
-            )
         bits = np.unpackbits(self.halves, bitorder="little").astype(bool).reshape(-1, 2, 2, 2)
         small = np.zeros((GRID_SIZE, 2) * 3, bool)
         x, y, z = np.nonzero(cells)
@@ -144,12 +152,9 @@ def read_finer_grid(content: bytes, head: HeadWeights) -> FinerGrid | None:
         raise FinerGridError(
             f"the finer grid holds {halves.dtype} {halves.shape}; expected uint8 [n]"
         )
-    n_occupied = int(np.unpackbits(head.density_bitfield.numpy()).sum())
-    if len(halves) != n_occupied:
-        raise FinerGridError(
-            f"the finer grid has {len(halves)} cells; the head has {n_occupied} occupied"
-        )
-    return FinerGrid(halves)
+    grid = FinerGrid(halves)
+    grid.require_of(head)
+    return grid
 
 
 def choose_moments(

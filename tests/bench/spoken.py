@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from avatar_worker.audio.mel import SAMPLE_RATE_HZ
 from avatar_worker.audio.window import FRAME_RATE_HZ
+from avatar_worker.recipes.people.voices import synthesise
 from avatar_worker.recipes.speech.assets import AssetError
 from avatar_worker.recipes.speech.espeak_ipa import EspeakMissingError
 from avatar_worker.recipes.speech.utterance import SILENCE, Mark, Utterance, tile
@@ -64,13 +65,7 @@ def utter(voice: str, text: str) -> Utterance:
         SystemExit: what it needs is not installed; the text says how to get it.
     """
     try:
-        if voice == "joe":
-            from avatar_worker.recipes.speech import joe
-
-            return joe.synthesise(text)
-        from avatar_worker.recipes.speech import kokoro
-
-        return kokoro.synthesise(text, voice)
+        return synthesise(text, voice)
     except (ImportError, EspeakMissingError, AssetError) as error:
         raise SystemExit(f"voice {voice}: {error}; {HOW_TO_GET_VOICES}") from None
 

@@ -16,7 +16,7 @@ from avatar_worker.recipes.audio_encoder.corpus import (
     set_folders,
     write_arrays,
 )
-from avatar_worker.recipes.audio_encoder.label_step import frame_labels
+from avatar_worker.recipes.audio_encoder.label_step import frame_labels, load_labels
 
 _SHORTEST_SAMPLES = 4_800
 
@@ -104,8 +104,7 @@ def make_features(work: Path) -> None:
         parts: list[Windows] = []
         for source in line_files(folder):
             samples = load_line(source).utterance.samples
-            with np.load(work / "labels" / folder.name / source.name) as labels:
-                curves, phones = labels["curves"], labels["phones"]
+            curves, phones = load_labels(work, source)
             versions = [(samples, 1.0)]
             if folder.name.startswith("train"):
                 rng = random.Random(f"{folder.name}/{source.name}")

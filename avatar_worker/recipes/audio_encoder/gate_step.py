@@ -93,8 +93,8 @@ def gate(work: Path, beside: Path | None = None) -> None:
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "windows": trained["drawn"],
-        "scores": {name: asdict(s) | {"mean_r": s.mean_r} for name, s in scores.items()},
-        "levels": {name: asdict(s) | {"mean_r": s.mean_r} for name, s in levels.items()},
+        "scores": _noted(scores),
+        "levels": _noted(levels),
         "stillness": {name: asdict(s) for name, s in still.items()},
         "live_difference": difference,
         "failures": failures,
@@ -103,6 +103,10 @@ def gate(work: Path, beside: Path | None = None) -> None:
     if failures:
         raise GateError("; ".join(failures))
     print("gate passed", flush=True)
+
+
+def _noted(scores: Mapping[str, Score]) -> dict[str, dict[str, object]]:
+    return {name: asdict(s) | {"mean_r": s.mean_r} for name, s in scores.items()}
 
 
 def verdict(joe: Score, still: Mapping[str, Stillness], difference: float) -> list[str]:

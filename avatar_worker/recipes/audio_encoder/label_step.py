@@ -25,7 +25,7 @@ def make_labels(work: Path) -> None:
     for folder in set_folders(work):
         made = 0
         for source in line_files(folder):
-            path = work / "labels" / folder.name / source.name
+            path = _label_file(work, source)
             if not path.exists():
                 line = load_line(source)
                 times_s = np.arange(0, line.utterance.duration_s + STEP_S, STEP_S)
@@ -33,6 +33,16 @@ def make_labels(work: Path) -> None:
                 write_arrays(path, curves=curves.astype(np.float16), phones=phones)
                 made += 1
         print(f"{folder.name}: {made} lines labelled", flush=True)
+
+
+def load_labels(work: Path, source: Path) -> tuple[NDArray[np.floating], NDArray[np.uint8]]:
+    """Mouth curves `[N, 9]` and phones `[N]` of a spoken line's file."""
+    with np.load(_label_file(work, source)) as labels:
+        return labels["curves"], labels["phones"]
+
+
+def _label_file(work: Path, source: Path) -> Path:
+    return work / "labels" / source.parent.name / source.name
 
 
 def frame_labels(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from avatar_worker.recipes.audio_encoder.corpus import line_files, load_line
 from avatar_worker.recipes.audio_encoder.feature_step import Windows, sound_windows
+from avatar_worker.recipes.audio_encoder.label_step import load_labels
 from avatar_worker.recipes.audio_encoder.noise_bank import coloured_noise
 
 SETS = ("test-joe", "test-pico", "test-allison")
@@ -44,8 +45,7 @@ def changed_windows(work: Path, gain_db: float, noise_dbfs: float | None) -> Win
     for name in SETS:
         for source in line_files(work / "speech" / name)[:LINES_OF_EACH]:
             samples = load_line(source).utterance.samples
-            with np.load(work / "labels" / name / source.name) as labels:
-                curves, phones = labels["curves"], labels["phones"]
+            curves, phones = load_labels(work, source)
             sound = changed(samples, gain_db, noise_dbfs, seed=len(parts))
             parts.append(sound_windows(sound, curves, phones))
     return Windows.joined(parts) if parts else None

@@ -174,7 +174,7 @@ def _named(row: motion.Floats) -> dict[str, float]:
 def _weave(idle: Sequence[int], speaking: Sequence[int]) -> Iterator[int]:
     """An order that is useful whenever it is stopped.
 
-    The loop grows from its start, one frame for every two speaking ones; those come in passes
+    The loop grows from its start, one frame for every few speaking ones; those come in passes
     over all utterances, every fourth frame first, so that few frames already show many mouths.
     """
     passes = [at for offset in (0, 2, 1, 3) for at in speaking[offset::4]]

@@ -9,14 +9,19 @@ JOE = "joe"
 
 
 def speak(text: str, voice: str, speed: float) -> Utterance:
-    """Speaks a sentence with the Piper voice joe or one of Kokoro's."""
+    """Speaks a sentence at the rate of the track; see `synthesise`."""
+    return at_track_rate(synthesise(text, voice, speed))
+
+
+def synthesise(text: str, voice: str, speed: float = 1.0) -> Utterance:
+    """Speaks a sentence with the Piper voice joe or one of Kokoro's, at the voice's own rate."""
     if voice == JOE:
         from avatar_worker.recipes.speech import joe
 
-        return at_track_rate(joe.synthesise(text, speed))
+        return joe.synthesise(text, speed)
     from avatar_worker.recipes.speech import kokoro
 
-    return at_track_rate(kokoro.synthesise(text, voice, speed))
+    return kokoro.synthesise(text, voice, speed)
 
 
 def at_track_rate(spoken: Utterance) -> Utterance:
