@@ -33,6 +33,12 @@ from avatar_worker.video_file import CODINGS, NpzWriter, PictureWriter, VideoWri
 SHIPPED: Final = Path(__file__).parents[1] / "characters"
 
 
+def find_bundle(name: str) -> Path:
+    """A folder or zip, or the name of a shipped character."""
+    path = Path(name)
+    return SHIPPED / name if not path.exists() and (SHIPPED / name).is_dir() else path
+
+
 @dataclass(frozen=True, slots=True)
 class Driving:
     """What drives the face.
@@ -176,11 +182,8 @@ def _styled(options: argparse.Namespace, character: Character) -> Character:
 def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
     if options.data or options.workspace:
         raise UsageError("--character stands in place of --data and --workspace: give one of both")
-    path = Path(options.character)
-    if not path.exists() and (SHIPPED / options.character).is_dir():
-        path = SHIPPED / options.character
     character = load_bundle(
-        path,
+        find_bundle(options.character),
         width=options.width,
         height=options.height,
         portrait=options.portrait,

@@ -78,7 +78,7 @@ class KernelPainter:
         background = scene.background_levels
         out = np.empty_like(background)
         counts = self._packed.paint(
-            _camera(scene),
+            camera_of(scene),
             enc_a,
             eye,
             background=background,
@@ -97,7 +97,7 @@ class KernelPainter:
         """See `renderer.HeadPainter`."""
         height, width = scene.background.shape[:2]
         pixels = order_pixels(height, width)
-        sums = self._packed.sums(_camera(scene), enc_a, eye, pixels=pixels, threads=self._threads)
+        sums = self._packed.sums(camera_of(scene), enc_a, eye, pixels=pixels, threads=self._threads)
         layer = np.empty((height * width, 4), np.float32)
         layer[pixels, :3], layer[pixels, 3] = sums.rgb, sums.weight
         return layer.reshape(height, width, 4)
@@ -115,7 +115,8 @@ class KernelPainter:
         return self._orders[scene]
 
 
-def _camera(scene: Scene) -> Camera:
+def camera_of(scene: Scene) -> Camera:
+    """A scene's camera as the kernel takes it."""
     height, width = scene.background.shape[:2]
     return Camera(np.ascontiguousarray(scene.pose, np.float32), scene.intrinsics, height, width)
 

@@ -1,22 +1,14 @@
 """A character's pictures for a sound, any frame of it: audio vector i at pose `mirror_index(i)`."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar_worker.audio.sequence import sound_features, vectors
 from avatar_worker.character import load_bundle
-from avatar_worker.commands.render import SHIPPED
+from avatar_worker.commands.render import find_bundle
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import mirror_index
 from tests.bench.spoken import Spoken
-
-
-def find_bundle(name: str) -> Path:
-    """A folder or zip, or the name of a shipped character."""
-    path = Path(name)
-    return SHIPPED / name if not path.exists() and (SHIPPED / name).is_dir() else path
 
 
 class DrawnSpeech:

@@ -35,6 +35,7 @@ from avatar_worker.audio.sequence import sound_features, vectors
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.audio.window import AttentionMode
 from avatar_worker.character import bundle_head_state, load_bundle
+from avatar_worker.commands.render import find_bundle
 from avatar_worker.prepare.errors import ModelsMissingError
 from avatar_worker.prepare.landmarks68 import landmark_finder
 from avatar_worker.render.checkpoint_layout import EyeMode, detect_flavour
@@ -52,7 +53,6 @@ from avatar_worker.train.footage import (
 )
 from avatar_worker.train.scores import LandmarkFinder, compare, lmd_px, psnr_db
 from avatar_worker.trained import open_trained
-from tests.bench.drawn_speech import find_bundle
 
 OPAQUE = 0.99
 ROWS = (

@@ -16,6 +16,7 @@ from avatar_worker.recipes.speech import formant
 from avatar_worker.recipes.speech.sentences import CLOSURE_RICH, FRENCH
 from avatar_worker.render.finer_grid import FinerGrid, choose_moments, find_empty
 from avatar_worker.render.kernels import Camera, HeadKernel, PackedHead
+from avatar_worker.render.painters import camera_of
 from avatar_worker.render.renderer import PORTRAIT_CAP
 from avatar_worker.render.scene import Scene, track_of
 
@@ -48,9 +49,7 @@ def drawing(
     paint: dict[str, Any] = {"background": scene.background_levels}
     if portrait:
         paint |= {"original": scene.original, "mask": scene.mask, "cap": PORTRAIT_CAP}
-    height, width = scene.background.shape[:2]
-    camera = Camera(np.ascontiguousarray(scene.pose, np.float32), scene.intrinsics, height, width)
-    return Drawing(camera, np.ascontiguousarray(enc_a), np.ascontiguousarray(eye), paint)
+    return Drawing(camera_of(scene), np.ascontiguousarray(enc_a), np.ascontiguousarray(eye), paint)
 
 
 def report(
