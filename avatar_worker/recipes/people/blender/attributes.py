@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from avatar_worker.recipes.people.blender.geometry import add_attribute
-from avatar_worker.recipes.people.blender.hair import azimuth_deg, scalp_weight
+from avatar_worker.recipes.people.blender.scalp import azimuth_deg, scalp_weight
 from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.easing import smoothstep
 from avatar_worker.recipes.people.mesh import Floats, Ints

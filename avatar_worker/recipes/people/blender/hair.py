@@ -12,10 +12,10 @@ import numpy as np
 from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 
-from avatar_worker.recipes.people.character import Character, triangles
+from avatar_worker.recipes.people.blender.scalp import head_surface, scalp_weight, spread_roots
+from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.easing import smoothstep
-from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats
-from avatar_worker.recipes.people.person import Stops
+from avatar_worker.recipes.people.mesh import Floats
 
 GUIDES = 2300
 CHILDREN = 6
@@ -30,50 +30,21 @@ RADIUS_M = np.linspace(1.0, 0.45, POINTS) * 10e-5
 """Fewer and thicker than real hair: 512 pixels do not tell, and few samples suffice."""
 
 
-def azimuth_deg(points: Floats) -> Floats:
-    """[...] angle of points [..., 3] dm around the head, 0 in front, 180 behind, either side."""
-    return np.degrees(np.abs(np.arctan2(points[..., 0], points[..., 2] - 0.38)))
-
-
-def scalp_weight(points: Floats, hairline: Stops) -> Floats:
-    """[...] how far points [..., 3] dm lie above the hairline, 0…1."""
-    line = np.interp(azimuth_deg(points), *hairline)
-    return smoothstep(points[..., 1] - line, -0.03, 0.10)
-
-
 def grow_bob(character: Character, seed: int = 3) -> Floats:
     """Strands [n, POINTS, 3] dm."""
     rng = np.random.default_rng(seed)
-    faces = character.body_faces()
-    faces = faces[(character.head_share[faces] > 0.3).all(axis=1)]
-    surface = BVHTree.FromPolygons(
-        [Vector(point) for point in character.rest[:BODY_VERTICES]], faces.tolist()
-    )
-    roots, normals = _sample_roots(character, triangles(faces), rng)
+    faces, surface = head_surface(character)
+    middle = character.rest[faces].mean(axis=1)
+    x, y, z = middle.T
+    is_ear = (np.abs(x) > 0.66) & (y < 6.75) & (z > 0.2) & (z < 0.62)
+    weight = np.where(is_ear, 0.0, scalp_weight(middle, character.person.look.hair.hairline))
+    roots, normals = spread_roots(character, faces, weight, GUIDES, rng)
     guides = []
     for root, normal in zip(roots, normals, strict=True):
         path = _Guide(root, normal, layer=rng.random(), jitter=rng.normal(0, 0.045)).grow(surface)
         if len(path) >= 4:
             guides.append(_smooth_and_resample(path))
     return _add_flyaways(_add_children(np.array(guides), rng), character.origin, rng)
-
-
-def _sample_roots(
-    character: Character, faces: np.ndarray, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    corner = character.rest[faces]
-    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    doubled_area = np.linalg.norm(cross, axis=1)
-    x, y, z = corner.mean(axis=1).T
-    is_ear = (np.abs(x) > 0.66) & (y < 6.75) & (z > 0.2) & (z < 0.62)
-    hairline = character.person.look.hair.hairline
-    chance = doubled_area * np.where(is_ear, 0.0, scalp_weight(corner.mean(axis=1), hairline))
-    picked = rng.choice(len(faces), GUIDES, p=chance / chance.sum())
-    u, v = rng.random((2, GUIDES, 1))
-    folded = u + v > 1
-    u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
-    a, b, c = corner[picked].transpose(1, 0, 2)
-    return a + u * (b - a) + v * (c - a), (cross / doubled_area[:, None])[picked]
 
 
 @dataclass

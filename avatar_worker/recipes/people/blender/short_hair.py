@@ -13,10 +13,15 @@ from mathutils.bvhtree import BVHTree
 from scipy.spatial import cKDTree
 
 from avatar_worker.recipes.people.blender.attributes import sample_mask
-from avatar_worker.recipes.people.blender.hair import azimuth_deg, scalp_weight
-from avatar_worker.recipes.people.character import Character, triangles
+from avatar_worker.recipes.people.blender.scalp import (
+    azimuth_deg,
+    head_surface,
+    scalp_weight,
+    spread_roots,
+)
+from avatar_worker.recipes.people.character import Character
 from avatar_worker.recipes.people.easing import smoothstep
-from avatar_worker.recipes.people.mesh import BODY_VERTICES, Floats
+from avatar_worker.recipes.people.mesh import Floats, Ints
 
 STRANDS = 13_000
 POINTS = 6
@@ -35,12 +40,8 @@ FRINGE_DM = 0.09
 def grow_short(character: Character, seed: int = 4) -> Floats:
     """Strands [n, POINTS, 3] dm."""
     rng = np.random.default_rng(seed)
-    faces = character.body_faces()
-    faces = faces[(character.head_share[faces] > 0.3).all(axis=1)]
-    surface = BVHTree.FromPolygons(
-        [Vector(point) for point in character.rest[:BODY_VERTICES]], faces.tolist()
-    )
-    roots, normals = _roots(character, triangles(faces), rng)
+    faces, surface = head_surface(character)
+    roots, normals = spread_roots(character, faces, _weight(character, faces), STRANDS, rng)
     top = smoothstep(normals[:, 1], 0.20, 0.75)
     side = smoothstep(roots[:, 1], 6.35, 6.95)
     heading = _combed(roots, top) + _tufts(roots, rng) * (0.18 + 0.14 * top)[:, None]
@@ -56,25 +57,13 @@ def grow_short(character: Character, seed: int = 4) -> Floats:
     return np.array(paths)
 
 
-def _roots(
-    character: Character, faces: np.ndarray, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Places and surface normals [STRANDS, 3], evenly by area above the hairline."""
-    corner = character.rest[faces]
-    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    doubled_area = np.linalg.norm(cross, axis=1)
+def _weight(character: Character, faces: Ints) -> Floats:
+    """[F] how densely hair grows on triangles [F, 3]: above the hairline, not on the ears."""
     ears = sample_mask(character, character.data / "mpfb2/textures/mpfb_ears.jpg")
-    hairline = character.person.look.hair.hairline
     is_ear = (ears[faces] > 0.2).any(axis=1)
     # The largest share of the corners: the edge of the dark scalp is covered too.
-    weight = scalp_weight(character.rest, hairline)[faces].max(axis=1)
-    chance = doubled_area * weight * ~is_ear
-    picked = rng.choice(len(faces), STRANDS, p=chance / chance.sum())
-    u, v = rng.random((2, STRANDS, 1))
-    folded = u + v > 1
-    u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
-    a, b, c = corner[picked].transpose(1, 0, 2)
-    return a + u * (b - a) + v * (c - a), (cross / doubled_area[:, None])[picked]
+    share = scalp_weight(character.rest, character.person.look.hair.hairline)[faces].max(axis=1)
+    return share * ~is_ear
 
 
 def _combed(roots: Floats, top: Floats) -> Floats:
