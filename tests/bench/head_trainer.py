@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--rays", type=int, default=16_384)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--isa", help="avx512bf16, avx512 or avx2; default: the fastest here")
+    parser.add_argument("--isa", help="amx, avx512bf16, avx512 or avx2; default: the fastest here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     kernel = load_trainer(options.threads, options.isa)

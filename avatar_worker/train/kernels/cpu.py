@@ -29,6 +29,11 @@ N_LEVELS: Final = 12
 NOTHING: Final = 2.0
 """No sample weighs so much: with this for `keep` a step trains none."""
 
+TILES: Final = Isa(
+    "amx", isa_named("amx").cpu_flags, ("-march=sapphirerapids", "-DAVATAR_TRAIN_TILES")
+)
+"""Like `PAIRS`, on the matrix unit."""
+
 PAIRS: Final = Isa(
     "avx512bf16",
     isa_named("avx512").cpu_flags | {"avx512_bf16"},
@@ -36,7 +41,7 @@ PAIRS: Final = Isa(
 )
 """Products in bfloat16 with float32 sums; everything else in float32."""
 
-ISAS: Final = (PAIRS, isa_named("avx512"), isa_named("avx2"))
+ISAS: Final = (TILES, PAIRS, isa_named("avx512"), isa_named("avx2"))
 """What a step is compiled for, fastest first."""
 
 
@@ -288,6 +293,9 @@ def load_trainer(threads: int, isa: str | None = None) -> TrainerKernel:
             continue
         if library.avatar_trainer_abi() != ABI:
             raise TrainingError(f"the training kernel is another version than {ABI}")
+        if library.avatar_trainer_prepare() != 0:
+            refusals.append(f"{candidate.name}: the system does not hand it out")
+            continue
         return TrainerKernel(library, candidate.name, threads)
     reason = "; ".join(refusals) or "the processor has neither AVX-512 nor AVX2"
     raise TrainingError(f"training needs its compiled kernel: {reason}")

@@ -262,7 +262,7 @@ class _Planes:
         first, second = (at - cell).unbind(dim=2)  # [n, 3, 12]
         q0, q1 = cell.long().unbind(dim=2)
         rows = torch.stack([self._rows(q0 + i, q1 + j) for j in (0, 1) for i in (0, 1)])
-        value = tables[rows.view(-1)].view(rows.shape)  # [4, n, 3, 12]
+        value = _taken(tables, rows.view(-1)).view(rows.shape)  # [4, n, 3, 12]
         low = torch.lerp(value[0], value[1], first)
         high = torch.lerp(value[2], value[3], first)
         return torch.lerp(low, high, second).flatten(1)
@@ -272,6 +272,12 @@ class _Planes:
         row = torch.where(self._mask > 0, hashed, q0 + q1 * self._stride) + self._offset
         plane = torch.arange(3, device=row.device) * self._plane_rows
         return row + plane[:, None]
+
+
+def _taken(tables: Float[Tensor, "n_rows"], rows: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Values whose gradients are added up in the same order every time: which of the two forms
+    does that depends on the device."""
+    return tables.index_select(0, rows) if tables.device.type == "cpu" else tables[rows]
 
 
 def _density_hidden(

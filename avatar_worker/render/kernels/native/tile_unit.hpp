@@ -38,8 +38,11 @@ class TileConfiguration {
 
 // Macros, because compilers want the tile numbers as literals.
 #define TILE_ZERO(t) _tile_zero(t)
-#define TILE_LOAD(t, from) _tile_loadd(t, from, 64)
-#define TILE_STORE(t, to) _tile_stored(t, to, 64)
+#define TILE_LOAD(t, from) TILE_LOAD_ROWS(t, from, 64)
+#define TILE_STORE(t, to) TILE_STORE_ROWS(t, to, 64)
+// Rows that lie so many bytes apart.
+#define TILE_LOAD_ROWS(t, from, bytes) _tile_loadd(t, from, bytes)
+#define TILE_STORE_ROWS(t, to, bytes) _tile_stored(t, to, bytes)
 #define TILE_MULTIPLY(sum, a, b) _tile_dpbf16ps(sum, a, b)
 
 // a + (b − a) · share, in half precision.
@@ -56,9 +59,17 @@ struct TileConfiguration {};
 inline thread_local uint32_t emulated_tiles[8][256];
 
 #define TILE_ZERO(t) std::memset(emulated_tiles[t], 0, 1024)
-#define TILE_LOAD(t, from) std::memcpy(emulated_tiles[t], from, 1024)
-#define TILE_STORE(t, to) std::memcpy(to, emulated_tiles[t], 1024)
+#define TILE_LOAD(t, from) TILE_LOAD_ROWS(t, from, 64)
+#define TILE_STORE(t, to) TILE_STORE_ROWS(t, to, 64)
+#define TILE_LOAD_ROWS(t, from, bytes) copy_rows(emulated_tiles[t], 64, from, bytes)
+#define TILE_STORE_ROWS(t, to, bytes) copy_rows(to, bytes, emulated_tiles[t], 64)
 #define TILE_MULTIPLY(sum, a, b) emulated_multiply(sum, a, b)
+
+inline void copy_rows(void* to, size_t to_bytes, const void* from, size_t from_bytes) {
+    for (int row = 0; row < 16; ++row)
+        std::memcpy(static_cast<char*>(to) + row * to_bytes,
+                    static_cast<const char*>(from) + row * from_bytes, 64);
+}
 
 // Sum += A · B, two bfloat16 numbers in a word.
 inline void emulated_multiply(int Sum, int A, int B) {

@@ -224,7 +224,12 @@ class Worker {
 };
 
 template <typename Work>
-void in_threads(int threads, Work work) {
+void in_threads(int threads, Work part) {
+    auto work = [&](int i) {
+        const lanes::NoDenormals no_denormals;
+        const Products::Thread products;
+        part(i);
+    };
     std::vector<std::thread> helpers;
     for (int i = 1; i < threads; ++i) {
         try {
@@ -280,6 +285,15 @@ void add_gradients(const NetworkGradients& from, const Step& step) {
 extern "C" {
 
 AVATAR_EXPORT int avatar_trainer_abi() { return 2; }
+
+// 0 when this process may use the instructions the library was built for.
+AVATAR_EXPORT int avatar_trainer_prepare() {
+#if defined(AVATAR_TRAIN_TILES)
+    return request_tiles() ? 0 : 1;
+#else
+    return 0;
+#endif
+}
 
 // 0, or 1 when there is no memory.
 AVATAR_EXPORT int avatar_train_step(Step* step) {
@@ -358,6 +372,7 @@ AVATAR_EXPORT void avatar_train_scatter(const HashLevels* levels, const float* p
 // One step of AdamW without first moment; clears the gradients. `correction` = 1 / √(1 − β₂ᵏ).
 AVATAR_EXPORT void avatar_train_adam(float* values, float* gradients, float* squares, int64_t n,
                                      float rate, float decay, float beta, float correction) {
+    const lanes::NoDenormals no_denormals;
     constexpr float kEps = 1e-8f;
     const float keep = 1.0f - rate * decay;
 #pragma GCC ivdep

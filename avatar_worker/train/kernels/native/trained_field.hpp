@@ -4,11 +4,13 @@
 // PyTorch carries on to the checkpoint's own weights. Rows of activations:
 //   in     0 hidden of both attentions (128) | 128 plane features (36, padded to 48)
 //   color  0 density hidden (64) | 64 harmonics (16)
-//   back   0 colour (64) | 64 log density, red, green, blue (4)
+//   back   0 colour (64) | 64 log density, red, green, blue (4, padded to 16)
 //   deep   0 attentions (128) | 128 first density layer (64)
 #pragma once
 #include "hash_tables.hpp"
-#if defined(AVATAR_TRAIN_PAIRS)
+#if defined(AVATAR_TRAIN_TILES)
+#include "products_tiles.hpp"
+#elif defined(AVATAR_TRAIN_PAIRS)
 #include "products_pairs.hpp"
 #else
 #include "products_float.hpp"
@@ -19,6 +21,7 @@ constexpr int kPaddedFeatures = 48;
 constexpr int kTrainIn = kAttention + kPaddedFeatures;
 constexpr int kColorIn = kHidden + kHarmonics;
 constexpr int kLogits = 4;
+constexpr int kOutputRows = 16;  // of the logits, padded
 
 // Matrices as PyTorch holds them, row-major; `density_0` differs from frame to frame.
 struct NetworkSource {
@@ -37,7 +40,7 @@ struct NetworkGradients {
     Buffer<float> attention{kAttention * kPaddedFeatures};
     Buffer<float> density_1{kHidden * kHidden};
     Buffer<float> color_0{kHidden * kColorIn};
-    Buffer<float> sigma{8 * kHidden}, color_1{8 * kHidden};
+    Buffer<float> sigma{kOutputRows * kHidden}, color_1{kOutputRows * kHidden};
     std::vector<Buffer<float>> density_0;  // [frame][64][176]
 
     explicit NetworkGradients(int n_frames) {
@@ -103,52 +106,17 @@ struct TrainActivations {
     Rows16<kHidden> density;
     Rows16<kColorIn> color;
     Rows16<kHidden> color_hidden;
-    Rows16<72> back;  // rows 68–71 are the padding of the last product
+    Rows16<kHidden + kOutputRows> back;  // the last twelve rows stay zero
     Rows16<kHidden> density_back;
     Rows16<kAttention + kHidden> deep;
-    Rows16<40> feature_back;
+    Rows16<kPaddedFeatures> feature_back;
     alignas(64) float sigma[kTrainGroups * 8 * 16], rgb[kTrainGroups * 8 * 16];
-    // Samples as rows, for the weights' gradients.
-    alignas(64) Products::Value in_by_sample[Products::kRowsBySample * kTrainIn];
-    alignas(64) Products::Value density_by_sample[Products::kRowsBySample * kHidden];
-    alignas(64) Products::Value color_by_sample[Products::kRowsBySample * kColorIn];
-    alignas(64) Products::Value hidden_by_sample[Products::kRowsBySample * kHidden];
+    // For the weights' gradients.
+    Products::BySample<kTrainIn> in_by_sample;
+    Products::BySample<kHidden> density_by_sample;
+    Products::BySample<kColorIn> color_by_sample;
+    Products::BySample<kHidden> hidden_by_sample;
 };
-
-// sum[m][k] += Σ_samples y[m][sample] · x[sample][k], for `rows` rows of y from `row` on.
-template <int YRows>
-inline void add_products(const Products::Factors<YRows>& y, int row, int rows, const Products::Value* x,
-                         int cols, float* sum) {
-    using namespace lanes;
-    constexpr int R = Network::kRows, V = Network::kGroups;
-    auto block = [&]<int N>(int m, int k) {
-        F total[R][N];
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-            for (int v = 0; v < N; ++v) total[r][v] = load(sum + (m + r) * cols + k + v * 16);
-        for (int s = 0; s < Products::kRowsBySample; ++s) {
-            decltype(Products::load(x)) in[N];
-            for (int v = 0; v < N; ++v) in[v] = Products::load(x + s * cols + k + v * 16);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-                const auto factor = y(row + m + r, s);
-#pragma GCC unroll 2
-                for (int v = 0; v < N; ++v)
-                    total[r][v] = Products::add_product(in[v], factor, total[r][v]);
-            }
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-            for (int v = 0; v < N; ++v) store(sum + (m + r) * cols + k + v * 16, total[r][v]);
-    };
-    for (int m = 0; m < rows; m += R) {
-        int k = 0;
-        for (; k + 16 * V <= cols; k += 16 * V) block.template operator()<V>(m, k);
-        for (; k < cols; k += 16) block.template operator()<1>(m, k);
-    }
-}
 
 // One frame's view of the field, for one thread.
 class TrainedField {
@@ -193,18 +161,25 @@ class TrainedField {
         Products::multiply(nets_.back_features[frame], a_.deep.words(), a_.deep.stride, kTrainGroups,
                           [&](int g, int row, lanes::F v) { lanes::store(a_.feature_back.row(g, row), v); });
 
-        Products::transpose(a_.in, a_.in_by_sample);
-        Products::transpose(a_.density, a_.density_by_sample);
-        Products::transpose(a_.color, a_.color_by_sample);
-        Products::transpose(a_.color_hidden, a_.hidden_by_sample);
+        a_.in_by_sample.fill(a_.in);
+        a_.density_by_sample.fill(a_.density);
+        a_.color_by_sample.fill(a_.color);
+        a_.hidden_by_sample.fill(a_.color_hidden);
         const Products::Factors<kAttention + kHidden> deep(a_.deep);
         const Products::Factors<kHidden> density_back(a_.density_back);
-        const Products::Factors<72> back(a_.back);
-        add_products(deep, kAttention, kHidden, a_.in_by_sample, kTrainIn, sums.density_0[frame].get());
-        add_attention(deep, sums.attention.get());
-        add_products(density_back, 0, kHidden, a_.density_by_sample, kHidden, sums.density_1.get());
-        add_products(back, 0, kHidden, a_.color_by_sample, kColorIn, sums.color_0.get());
-        add_outputs(back, sums);
+        const Products::Factors<kHidden + kOutputRows> back(a_.back);
+        Products::add_products(deep, kAttention, kHidden, a_.in_by_sample, 0, kTrainIn,
+                               sums.density_0[frame].get());
+        Products::add_products(deep, 0, kAttention, a_.in_by_sample, kAttention, kPaddedFeatures,
+                               sums.attention.get());
+        Products::add_products(density_back, 0, kHidden, a_.density_by_sample, 0, kHidden,
+                               sums.density_1.get());
+        Products::add_products(back, 0, kHidden, a_.color_by_sample, 0, kColorIn, sums.color_0.get());
+        // One row of these belongs to the density, three to the colour.
+        Products::add_products(back, kHidden, kOutputRows, a_.color_by_sample, 0, kHidden,
+                               sums.sigma.get());
+        Products::add_products(back, kHidden, kOutputRows, a_.hidden_by_sample, 0, kHidden,
+                               sums.color_1.get());
     }
     lanes::F feature_gradient(int group, int feature) {
         return lanes::load(a_.feature_back.row(group, feature));
@@ -228,25 +203,6 @@ class TrainedField {
             lanes::store(to.row(g, row + r), lanes::only_where(open, v));
         });
     }
-    // The features are the last 48 columns of the input: gather them once, multiply as usual.
-    void add_attention(const Products::Factors<kAttention + kHidden>& deep, float* sum) {
-        alignas(64) Products::Value features[Products::kRowsBySample * kPaddedFeatures];
-        copy_columns(a_.in_by_sample, kTrainIn, kAttention, kPaddedFeatures, features);
-        add_products(deep, 0, kAttention, features, kPaddedFeatures, sum);
-    }
-    // Eight rows at once for one (density) and three (colour); the rest are not read.
-    void add_outputs(const Products::Factors<72>& back, NetworkGradients& sums) {
-        alignas(64) Products::Value density_hidden[Products::kRowsBySample * kHidden];
-        copy_columns(a_.color_by_sample, kColorIn, 0, kHidden, density_hidden);
-        add_products(back, kHidden, 8, density_hidden, kHidden, sums.sigma.get());
-        add_products(back, kHidden, 8, a_.hidden_by_sample, kHidden, sums.color_1.get());
-    }
-    static void copy_columns(const Products::Value* from, int from_cols, int first, int cols,
-                             Products::Value* to) {
-        for (int s = 0; s < Products::kRowsBySample; ++s)
-            std::memcpy(to + s * cols, from + s * from_cols + first, sizeof(*to) * cols);
-    }
-
     const HashLevels& levels_;
     const float* tables_;
     const TrainedNetworks& nets_;

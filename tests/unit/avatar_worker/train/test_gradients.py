@@ -1,5 +1,6 @@
 """The compiled step against autograd through the checkpoint's own formulas."""
 
+import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 
 from avatar_worker.render.checkpoint_layout import Flavour
 from avatar_worker.render.field import HeadField
+from avatar_worker.render.kernels.build import KernelBuildError, build
+from avatar_worker.render.kernels.isa import Isa, processor_flags
 from avatar_worker.render.occupancy import pack_cells
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.errors import TrainingError
@@ -20,6 +23,7 @@ from avatar_worker.train.kernels import (
     TwinKernel,
     load_trainer,
 )
+from avatar_worker.train.kernels.cpu import PAIRS, SOURCE, TrainerKernel
 from tests.unit.avatar_worker.train.twin import head_weights, twin_step
 
 pytestmark = pytest.mark.unit
@@ -31,13 +35,26 @@ CAP = 9
 ENTROPY, DISTORTION = 0.02, 0.3
 
 
-@pytest.fixture(scope="module", params=["avx512bf16", "avx512", "avx2", "twin"])
+EMULATED = Isa(
+    "amx-emulated", PAIRS.cpu_flags,
+    ("-march=cooperlake", "-DAVATAR_TRAIN_TILES", "-DAVATAR_EMULATE_TILES"),
+)  # fmt: skip
+"""The matrix unit's code, its instructions in plain C++."""
+
+
+@pytest.fixture(
+    scope="module", params=["amx", EMULATED.name, "avx512bf16", "avx512", "avx2", "twin"]
+)
 def kernel(request: pytest.FixtureRequest) -> StepKernel:
     if request.param == "twin":
         return TwinKernel("cpu")
     try:
+        if request.param == EMULATED.name:
+            if not EMULATED.cpu_flags <= processor_flags():
+                pytest.skip("the emulation needs AVX-512 BF16 for everything but the tiles")
+            return TrainerKernel(ctypes.CDLL(str(build(EMULATED, SOURCE))), EMULATED.name, 2)
         return load_trainer(threads=2, isa=request.param)
-    except TrainingError as error:
+    except (TrainingError, KernelBuildError) as error:
         pytest.skip(str(error))
 
 
@@ -108,7 +125,8 @@ class Near(NamedTuple):
 
 def near(kernel: StepKernel) -> Near:
     # Factors of eight bits; what depends on differences between features suffers most.
-    return Near(1e-2, 0.95, 0.02) if "bf16" in kernel.name else Near(1e-4, 0.99999, 1e-3)
+    in_bfloat = any(set_ in kernel.name for set_ in ("bf16", "amx"))
+    return Near(1e-2, 0.95, 0.02) if in_bfloat else Near(1e-4, 0.99999, 1e-3)
 
 
 def assert_alike(
