@@ -23,6 +23,9 @@ AMBIENT: Final = 1e-4
 AMBIENT_STRIDE: Final = 16
 """Every how many trained samples the ambient terms look at."""
 
+AUDIO_DROPOUT: Final = 0.2
+"""Share of the audio features that a step hides: minutes of speech are soon known by heart."""
+
 LIPS_FROM: Final = 0.6
 """Share of the run after which every second step looks at the lips, as in the original."""
 

@@ -26,6 +26,7 @@ from avatar_worker.train.progress import Progress, on_cpu
 from avatar_worker.train.sampling import draw_rays
 from avatar_worker.train.schedule import (
     AMBIENT_STRIDE,
+    AUDIO_DROPOUT,
     ENTROPY,
     FIRST_REFRESH,
     FIRST_UPDATE,
@@ -113,7 +114,7 @@ class Trainer:
             frames = [self.data.frames[i] for i in chosen]
             drawn, is_lower = draw_rays(frames, at.n_rays, self._random)
             rays = drawn.to(self._device)
-        merged = self.head.merged(self._windows[chosen], self._eyes[chosen])
+        merged = self.head.merged(self._partly_heard(chosen), self._eyes[chosen])
         plain = merged.plain()
         grads = plain.zeros()
         view: dict[str, Any] = {
@@ -233,6 +234,12 @@ class Trainer:
     def _choose_frames(self, most: int) -> list[int]:
         n = len(self.data.frames)
         return torch.randperm(n, generator=self._random)[: min(most, n)].tolist()
+
+    def _partly_heard(self, chosen: list[int]) -> Float[Tensor, "f 8 512"]:
+        """The frames' audio features, some of them hidden (dropout)."""
+        windows = self._windows[chosen]
+        is_heard = torch.rand(windows.shape, generator=self._random) >= AUDIO_DROPOUT
+        return windows * is_heard.to(self._device) / (1.0 - AUDIO_DROPOUT)
 
     def _draw_patches(self) -> tuple[list[int], LipPatches] | None:
         chosen = self._choose_frames(LIPS_FRAMES)

@@ -92,7 +92,7 @@ class Clip:
             return (row >= r.top) & (row < r.bottom) & (column >= r.left) & (column < r.right)
 
         chosen = {
-            "head": np.ones(len(pixel), bool), "face": inside("face"), "mouth": inside("mouth"),
+            "face": inside("face"), "mouth": inside("mouth"),
             "eyes": inside("left eye") | inside("right eye"),
         }  # fmt: skip
         core = cv2.erode(self.masks[i].astype(np.uint8), np.ones((2 * CORE_PX + 1,) * 2, np.uint8))

@@ -23,10 +23,7 @@ from avatar_worker.recipes.people.person import Person, Schedule
 from avatar_worker.recipes.people.script import SpokenTrack
 from avatar_worker.recipes.people.units import ALL_NAMES, FRIENDLY
 
-VERSION = 2
-OWNER_BEFORE_OWNERS = "mira"
-"""Whose the plans are that do not say so."""
-
+VERSION = 3
 SAMPLES = 9
 FRIENDLY_WHILE_SPEAKING = 0.4
 IDLE_BLINKS = (motion.Blink(1.43), motion.Blink(4.62), motion.Blink(6.71))
@@ -98,8 +95,7 @@ class Plan:
             del entry["head_matrix"]
             entry["pose"] = Pose(**entry["pose"] | {"shift_dm": tuple(entry["pose"]["shift_dm"])})
             frames.append(Frame(**entry))
-        who = body.get("who", OWNER_BEFORE_OWNERS)
-        return cls(tuple(frames), tuple(body["order"]), tuple(body["validation"]), who)
+        return cls(tuple(frames), tuple(body["order"]), tuple(body["validation"]), body["who"])
 
 
 def make_plan(

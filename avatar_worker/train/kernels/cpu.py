@@ -297,7 +297,8 @@ def load_trainer(threads: int, isa: str | None = None) -> TrainerKernel:
             refusals.append(f"{candidate.name}: the system does not hand it out")
             continue
         return TrainerKernel(library, candidate.name, threads)
-    reason = "; ".join(refusals) or "the processor has neither AVX-512 nor AVX2"
+    lacking = f"the processor has no {isa}" if isa else "the processor has neither AVX-512 nor AVX2"
+    reason = "; ".join(refusals) or lacking
     raise TrainingError(f"training needs its compiled kernel: {reason}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -164,17 +163,6 @@ def test_a_track_survives_its_files(tmp_path: Path) -> None:
 
     assert (read.marks, read.starts, read.frames) == (track.marks, track.starts, track.frames)
     np.testing.assert_array_equal(read.samples, track.samples)
-
-
-def test_a_plan_says_whose_it_is_and_old_ones_are_miras(plan: Plan, tmp_path: Path) -> None:
-    path = tmp_path / "plan.json"
-    plan.write(path)
-    body = json.loads(path.read_text())
-    assert body.pop("who") == "mira"
-
-    path.write_text(json.dumps(body))
-
-    assert Plan.read(path) == plan
 
 
 def test_a_film_is_drawn_frame_after_frame_and_nothing_is_held_out() -> None:

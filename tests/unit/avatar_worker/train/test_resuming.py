@@ -59,7 +59,7 @@ def made_up_data(seed: int = 0) -> TrainingData:
                 is_core=inside,
                 is_lower_face=everything > len(pixel) // 2,
                 lips=Rectangle(16, 46, 18, 48),
-                regions=dict.fromkeys(("head", "face", "mouth", "eyes"), everything),
+                regions=dict.fromkeys(("face", "mouth", "eyes"), everything),
             )
         )
         windows.append(torch.rand(8, 512, generator=random) * brightness / 100)
