@@ -15,7 +15,7 @@ def extend_neck(rgba: NDArray[np.uint8], mask: ClassMask) -> NDArray[np.uint8]:
     """Torso picture [H, W, 4] → the same with the neck extended under the head.
 
     In each column where the head sits on the neck, the colour a few pixels below the seam fades
-    upwards into the neck's mean colour; alpha becomes hard.
+    upwards into the neck's mean colour.
     """
     picture = rgba.astype(np.float64)
     mean = picture[mask.neck][:, :3].mean(axis=0)
@@ -29,9 +29,7 @@ def extend_neck(rgba: NDArray[np.uint8], mask: ClassMask) -> NDArray[np.uint8]:
         painted = picture[start, column, :3] * fade + mean * (1 - fade)
         picture[top : start + 1, column, :3] = painted[: start + 1 - top][::-1]
         picture[top : start + 1, column, 3] = 255
-    opaque = picture[..., 3] > 127
-    picture[..., 3] = np.where(opaque, 255, 0)
-    picture[~opaque] = 0
+    picture[picture[..., 3] == 0] = 0
     return np.rint(picture).astype(np.uint8)
 
 
