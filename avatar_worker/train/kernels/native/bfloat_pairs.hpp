@@ -38,3 +38,23 @@ inline void transpose_8(const uint32_t* from, int from_stride, uint32_t* to, int
         _mm256_store_si256(upper, _mm256_permute2x128_si256(r[i], r[i + 4], 0x31));
     }
 }
+
+// Layers and outputs by `P::multiply`, which hands over each row of sixteen sums.
+template <typename P>
+struct WrittenProducts {
+    static void layer(const auto& w, const uint32_t* x, int x_words, int groups, uint32_t* y, int y_words,
+                      Network::Thread&) {
+        P::multiply(w, x, x_words, groups, [&](int g, int row, lanes::F value) {
+            lanes::store(reinterpret_cast<float*>(y + g * y_words) + row * 16,
+                         lanes::max(value, lanes::splat(0.0f)));
+        });
+    }
+    static void outputs(const auto& w, const uint32_t* x, int x_words, int groups, float* out) {
+        P::multiply(w, x, x_words, groups, [&](int g, int row, lanes::F value) {
+            if (row < 8) lanes::store(out + (g * 8 + row) * 16, value);
+        });
+    }
+    static lanes::F output(const float* out, int group, int row) {
+        return lanes::load(out + (group * 8 + row) * 16);
+    }
+};

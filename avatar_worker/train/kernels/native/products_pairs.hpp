@@ -7,7 +7,7 @@
 #include "bfloat_pairs.hpp"
 #include "sums_over_samples.hpp"
 
-struct Products {
+struct Products : WrittenProducts<Products> {
     using F = lanes::F;
     struct Thread {};
     static constexpr int kRows = 8, kGroups = 2;
@@ -50,21 +50,6 @@ struct Products {
             for (int g = 0; g + kGroups <= groups; g += kGroups)
                 block(weights, pairs, in + g * pairs * 16, g, row, write);
         }
-    }
-    static void layer(const Layer& w, const uint32_t* x, int x_words, int groups, uint32_t* y,
-                      int y_words, Network::Thread&) {
-        multiply(w, x, x_words, groups, [&](int g, int row, F value) {
-            lanes::store(reinterpret_cast<float*>(y + g * y_words) + row * 16,
-                         lanes::max(value, lanes::splat(0.0f)));
-        });
-    }
-    static void outputs(const Layer& w, const uint32_t* x, int x_words, int groups, float* out) {
-        multiply(w, x, x_words, groups, [&](int g, int row, F value) {
-            lanes::store(out + (g * 8 + row) * 16, value);
-        });
-    }
-    static F output(const float* out, int group, int row) {
-        return lanes::load(out + (group * 8 + row) * 16);
     }
 
     template <int Rows>

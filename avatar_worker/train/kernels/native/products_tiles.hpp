@@ -7,7 +7,7 @@
 #include "bfloat_pairs.hpp"
 #include "tile_unit.hpp"
 
-struct Products {
+struct Products : WrittenProducts<Products> {
     using F = lanes::F;
     using Thread = TileConfiguration;
     static constexpr int kMostPairs = 96;
@@ -47,22 +47,6 @@ struct Products {
         if (tile < w.row_tiles())
             for (int g = 0; g < groups; g += 2) block<1>(w, tile, in[g], in[g + 1], g, write);
     }
-    static void layer(const Layer& w, const uint32_t* x, int x_words, int groups, uint32_t* y,
-                      int y_words, Network::Thread&) {
-        multiply(w, x, x_words, groups, [&](int g, int row, F value) {
-            lanes::store(reinterpret_cast<float*>(y + g * y_words) + row * 16,
-                         lanes::max(value, lanes::splat(0.0f)));
-        });
-    }
-    static void outputs(const Layer& w, const uint32_t* x, int x_words, int groups, float* out) {
-        multiply(w, x, x_words, groups, [&](int g, int row, F value) {
-            if (row < 8) lanes::store(out + (g * 8 + row) * 16, value);
-        });
-    }
-    static F output(const float* out, int group, int row) {
-        return lanes::load(out + (group * 8 + row) * 16);
-    }
-
     // Pairs of neighbouring samples as rows, in tiles of sixteen columns.
     template <int Rows>
     class BySample {
