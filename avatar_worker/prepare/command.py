@@ -17,7 +17,6 @@ from typing import Final
 from tqdm import tqdm
 
 from avatar_worker.commands.refusal import UsageError, run_refusing
-from avatar_worker.import_bundle import ENCODER
 from avatar_worker.prepare.checks.examine import examine
 from avatar_worker.prepare.checks.finding import CODES, refusals
 from avatar_worker.prepare.checks.samples import Sample
@@ -92,8 +91,8 @@ def prepare(options: argparse.Namespace) -> None:
             _run(step, job)
             journal = journal.with_done(step.name)
     log.info("%s: %d frames, %.0f s", job.folder, job.n_frames, job.n_frames / FPS)
-    log.info("to train: python -m avatar_worker train --data %s --workspace DIR --ave %s",
-             job.folder, SHIPPED_CHARACTER / ENCODER)  # fmt: skip
+    log.info("to train: python -m avatar_worker train --data %s --workspace DIR --ears %s",
+             job.folder, SHIPPED_CHARACTER.name)  # fmt: skip
 
 
 def _begin(video: Video, options: argparse.Namespace) -> tuple[Job, Journal]:

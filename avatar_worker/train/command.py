@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.commands.render import find_bundle
 from avatar_worker.prepare.errors import ModelsMissingError
 from avatar_worker.prepare.landmarks68 import landmark_finder
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
@@ -24,9 +25,10 @@ from avatar_worker.render.checkpoint_layout import EyeMode
 from avatar_worker.render.data_folder import read_split
 from avatar_worker.render.errors import DataFolderError
 from avatar_worker.train.checkpoints import forget, read_state, sweep
-from avatar_worker.train.dataset import audio_windows, open_encoder, read_training_data
+from avatar_worker.train.dataset import audio_windows, read_training_data
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.folder_check import require_whole_folder
+from avatar_worker.train.hearing import Hearing, open_hearing
 from avatar_worker.train.kernels import StepKernel, TwinKernel, load_trainer
 from avatar_worker.train.run import Limits, Run
 from avatar_worker.train.scores import HeldOut, HeldOutTorso, LandmarkFinder
@@ -60,7 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, metavar="M", help="default: 60")
     length.add_argument("--steps", type=int, metavar="N")
-    parser.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
+    ears = parser.add_mutually_exclusive_group()
+    ears.add_argument("--ears", type=find_bundle, metavar="CHARACTER",
+                      help="hear as this bundle does, or the folder of an encoder's recipe: its "
+                      "encoder and its audio networks, as they are")  # fmt: skip
+    ears.add_argument("--ave", type=Path, metavar="FILE",
+                      help="audio-visual encoder; audio networks are trained anew")  # fmt: skip
     parser.add_argument("--bs-area", choices=("upper", "single", "eye"), default="upper")
     parser.add_argument("--au45", action="store_true", help="eyes from au.csv instead of bs.npy")
     parser.add_argument("--torso", action="store_true",
@@ -93,8 +100,10 @@ def train(options: argparse.Namespace) -> None:
         )
     eye: EyeMode = "au45" if options.au45 else options.bs_area
     with _Bars() as bars:
-        for note in require_whole_folder(options.data, eye, options.ave, head=not options.torso,
-                                         threads=options.threads, report=bars):  # fmt: skip
+        for note in require_whole_folder(
+            options.data, eye, lambda: _hearing(options), head=not options.torso,
+            threads=options.threads, report=bars,
+        ):  # fmt: skip
             log.info("%s", note)
     prepare = _prepare_torso if options.torso else _prepare_head
     trainer, scorer = prepare(options, state, eye)
@@ -133,11 +142,19 @@ def _prepare_head(
 ) -> tuple[Trainer, HeldOut | None]:
     kernel = _kernel(options)
     log.info("training kernel: %s", kernel.name)
+    hearing = _hearing(options)
     with _Bars() as bars:
-        data = read_training_data(options.data, eye, options.ave, bars)
+        data = read_training_data(options.data, eye, hearing.encoder, bars)
     log.info("%d frames, %.1f %% of the cells can hold the head", len(data.frames),
              100 * data.hull.mean())  # fmt: skip
-    return Trainer(data, kernel, options.seed), _held_out(options, eye)
+    trainer = Trainer(data, kernel, options.seed)
+    if hearing.networks is not None and state is None:
+        trainer.borrow_ears(hearing.networks)
+    return trainer, _held_out(options, eye, hearing)
+
+
+def _hearing(options: argparse.Namespace) -> Hearing:
+    return open_hearing(options.data, options.ave, options.ears)
 
 
 def _kernel(options: argparse.Namespace) -> StepKernel:
@@ -174,17 +191,16 @@ def _prepare_torso(
     return TorsoTrainer(data, head, options.seed, options.device), scorer
 
 
-def _held_out(options: argparse.Namespace, eye: EyeMode) -> HeldOut | None:
+def _held_out(options: argparse.Namespace, eye: EyeMode, hearing: Hearing) -> HeldOut | None:
     """The val split, None for a folder without one."""
     try:
         footage = read_split(options.data, "val", eye)
     except DataFolderError as error:
         log.info("no scores: %s", error)
         return None
-    encoder = open_encoder(options.data, options.ave)
     activity = mouth_activity(read_sound(options.data / "aud.wav").mono())
     with _Bars() as bars:
-        windows = audio_windows(footage, encoder, bars)
+        windows = audio_windows(footage, hearing.encoder, bars)
     return HeldOut(footage, windows, activity, options.threads, _landmark_finder())
 
 

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
-from avatar_worker.audio.errors import EncoderError
 from avatar_worker.audio.sequence import SoundFeatures
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.audio.window import ABSENT, attention_window
@@ -21,7 +20,6 @@ from avatar_worker.render.data_folder import Footage, read_split
 from avatar_worker.render.rays import Intrinsics
 from avatar_worker.train.footage import FramePixels, dilate, read_frames
 from avatar_worker.train.occupancy import HullBuilder
-from avatar_worker.trained import ENCODER_FILE, read_encoder
 
 AABB: Final = (-1.0, -0.5, -1.0, 1.0, 0.5, 1.0)
 HULL_MARGIN_PX: Final = 4
@@ -61,22 +59,22 @@ class TrainingData:
 
 
 def read_training_data(
-    folder: Path, eye: EyeMode, encoder: Path | None, report: Report
+    folder: Path, eye: EyeMode, encoder: AveEncoder, report: Report
 ) -> TrainingData:
     """Read the train split of a data folder.
 
     Args:
         folder: data folder.
         eye: expression vector to train with.
-        encoder: audio-visual encoder; None to look for it in and beside the folder.
+        encoder: audio-visual encoder.
         report: told what is going on.
 
     Raises:
         RenderError: a file is absent or does not fit.
-        AudioError: the encoder or the sound is refused.
+        AudioError: the sound is refused.
     """
     footage = read_split(folder, "train", eye)
-    windows = audio_windows(footage, open_encoder(folder, encoder), report)
+    windows = audio_windows(footage, encoder, report)
     hull = HullBuilder(AABB, footage.intrinsics)
     frames = []
     for index, (frame, mask) in enumerate(read_frames(footage)):
@@ -97,39 +95,24 @@ def read_training_data(
     )
 
 
-def open_encoder(folder: Path, given: Path | None) -> AveEncoder:
-    """The encoder file given, else `audio_visual_encoder.pth` in or beside the data folder.
-
-    Raises:
-        EncoderError: there is none, or it is refused.
-    """
-    candidates = [given] if given else [folder / ENCODER_FILE, folder.parent / ENCODER_FILE]
-    for path in candidates:
-        if path.is_file():
-            return AveEncoder(read_encoder(path))
-    raise EncoderError(f"no audio encoder: {candidates[0]} is expected, or --ave FILE")
-
-
 def audio_windows(
     footage: Footage, encoder: AveEncoder, report: Report
 ) -> Float[Tensor, "n 8 512"]:
-    """The eight features that each frame of a split sees in the footage's own sound.
+    """The eight features that each frame of a split sees, of the footage's whole sound.
 
-    As in the original, a split knows no features but those of its own frames: windows are filled
-    with zeros beyond its ends.
+    As in use: also where a neighbour has no picture, or is in the other split. Zeros stand before
+    the sound's beginning and after its end.
     """
     features = SoundFeatures(encoder, read_sound(footage.folder / "aud.wav").mono())
-    rows = []
+    n = len(features)
+    heard = {ABSENT: torch.zeros_like(features[0])}
+    windows = []
     for number in footage.audio_ids:
-        rows.append(features[min(number, len(features) - 1)])
-        report("sound", len(rows), len(footage.audio_ids))
-    table = torch.stack([*rows, torch.zeros_like(rows[0])])  # the last row is the absent one
-    n = len(rows)
-    order = [
-        [n if seen == ABSENT else seen for seen in attention_window(index, n, 2)]
-        for index in range(n)
-    ]
-    return table[torch.tensor(order)]
+        seen = attention_window(min(number, n - 1), n, 2)
+        heard |= {at: features[at] for at in seen if at not in heard}
+        windows.append(torch.stack([heard[at] for at in seen]))
+        report("sound", len(windows), len(footage.audio_ids))
+    return torch.stack(windows)
 
 
 def _fingerprint(footage: Footage, eye: EyeMode, windows: Tensor) -> str:

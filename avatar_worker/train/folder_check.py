@@ -15,6 +15,7 @@ import numpy as np
 from avatar_worker.audio.errors import AudioError
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.audio.window import FRAME_RATE_HZ
+from avatar_worker.bundle_files import BundleError
 from avatar_worker.render.checkpoint_layout import EyeMode
 from avatar_worker.render.data_folder import (
     Split,
@@ -27,7 +28,7 @@ from avatar_worker.render.data_folder import (
 from avatar_worker.render.errors import DataFolderError, RenderError
 from avatar_worker.render.pictures import read_rgb, read_rgba
 from avatar_worker.sentence import one_line
-from avatar_worker.train.dataset import Report, open_encoder
+from avatar_worker.train.dataset import Report
 from avatar_worker.train.errors import BrokenFolderError
 from avatar_worker.train.footage import is_head, read_landmarks
 
@@ -49,14 +50,20 @@ class _Listed:
 
 
 def require_whole_folder(
-    folder: Path, eye: EyeMode, encoder: Path | None, *, head: bool, threads: int, report: Report
+    folder: Path,
+    eye: EyeMode,
+    open_ears: Callable[[], object],
+    *,
+    head: bool,
+    threads: int,
+    report: Report,
 ) -> list[str]:
     """Look at every file that training will read.
 
     Args:
         folder: data folder.
         eye: expression vector wanted.
-        encoder: audio-visual encoder; None to look for it in and beside the folder.
+        open_ears: opens what a head will listen with.
         head: also look at what only training a head needs.
         threads: pictures looked at side by side.
         report: told how far it is.
@@ -79,7 +86,7 @@ def require_whole_folder(
             _note(found, _wrong(folder / what, what, check))
     if head:
         _check_track(folder, eye, ids, found)
-        _check_encoder(folder, encoder, found)
+        _check_ears(open_ears, found)
         _check_length(folder, max(split.last_sound for split in splits.values()), notes)
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(lambda number: _frame(folder, number, sizes[number], head), ids)
@@ -155,11 +162,11 @@ def _check_track(
         _note(found, [(name, _clause(folder / name, error))])
 
 
-def _check_encoder(folder: Path, encoder: Path | None, found: dict[Problem, list[int]]) -> None:
+def _check_ears(open_ears: Callable[[], object], found: dict[Problem, list[int]]) -> None:
     try:
-        open_encoder(folder, encoder)
-    except (AudioError, RenderError) as error:
-        _note(found, [("--ave", str(error))])
+        open_ears()
+    except (AudioError, RenderError, BundleError) as error:
+        _note(found, [("the ear", str(error))])
 
 
 def _check_length(folder: Path, last_sound: int, notes: list[str]) -> None:

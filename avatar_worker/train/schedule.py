@@ -11,8 +11,9 @@ FRAMES_PER_STEP: Final = 4
 
 TABLE_RATE: Final = 1e-2
 NETWORK_RATE: Final = 1.5e-3
+CORRECTION_RATE: Final = 3e-2
 RATE_DECAY: Final = 0.03
-"""Of both, exponentially over the run."""
+"""Of all three, exponentially over the run."""
 
 SECOND_MOMENT: Final = 0.99
 TABLE_DECAY: Final = 0.01
@@ -56,6 +57,7 @@ class StepPlan:
     Attributes:
         table_rate: learning rate of the tables.
         network_rate: learning rate of the small networks.
+        decay: what is left of the first rates.
         distortion: weight of the spread of weights along a ray.
         ambient: weight of the attention norms.
         cap: samples a ray may have.
@@ -64,6 +66,7 @@ class StepPlan:
 
     table_rate: float
     network_rate: float
+    decay: float
     distortion: float
     ambient: float
     cap: int
@@ -77,6 +80,7 @@ def plan(step: int, progress: float) -> StepPlan:
     return StepPlan(
         table_rate=TABLE_RATE * decay,
         network_rate=NETWORK_RATE * decay,
+        decay=decay,
         distortion=distortion * min(1.0, step / DISTORTION_STEPS),
         ambient=AMBIENT * progress,
         cap=WARM_UP_CAP if step < WARM_UP_STEPS else CAP,

@@ -7,6 +7,7 @@ been.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from avatar_worker.render.checkpoint_layout import PLANES, Flavour
+from avatar_worker.train.audio_networks import is_audio_weight
 from avatar_worker.train.checkpoints import require_own
 from avatar_worker.train.dataset import TrainingData
+from avatar_worker.train.ears import BorrowedEars, Ears, OwnEars
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
 from avatar_worker.train.kernels import StepKernel, Trained
@@ -26,7 +29,6 @@ from avatar_worker.train.progress import Progress, on_cpu
 from avatar_worker.train.sampling import draw_rays
 from avatar_worker.train.schedule import (
     AMBIENT_STRIDE,
-    AUDIO_DROPOUT,
     ENTROPY,
     FIRST_REFRESH,
     FIRST_UPDATE,
@@ -51,7 +53,7 @@ FADING: Final = (0.8, 0.95)
 
 LANES: Final = 16
 KIND: Final = "head"
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 
 
 @dataclass(slots=True)
@@ -89,12 +91,25 @@ class Trainer:
         fading = FADING[len(data.frames) >= MANY_FRAMES]
         self.occupancy: Final = TrainedOccupancy(data.hull, fading, self._device)
         self._windows = data.windows.to(self._device)
+        self.ears: Ears = OwnEars(self.head, self._windows)
         self._eyes, self._poses = data.eyes.to(self._device), data.poses.to(self._device)
         self.progress: HeadProgress = HeadProgress()
         self._kernel = kernel
         self._random = torch.Generator().manual_seed(seed + 1)
         self._grad_tables = torch.zeros_like(self.head.tables)
         self._squares = torch.zeros_like(self.head.tables)
+        self._optimiser = self._make_optimiser()
+
+    def borrow_ears(self, networks: Mapping[str, Tensor] | None) -> None:
+        """Hear with audio networks that know speech already; before the first step.
+
+        Args:
+            networks: under their names in a checkpoint; None for those that the head has.
+
+        Raises:
+            TrainingError: they do not fit.
+        """
+        self.ears = BorrowedEars(self.head, self._windows, networks)
         self._optimiser = self._make_optimiser()
 
     def step(self, done: float) -> None:
@@ -114,7 +129,7 @@ class Trainer:
             frames = [self.data.frames[i] for i in chosen]
             drawn, is_lower = draw_rays(frames, at.n_rays, self._random)
             rays = drawn.to(self._device)
-        merged = self.head.merged(self._partly_heard(chosen), self._eyes[chosen])
+        merged = self.head.merged(self.ears.hear(chosen, self._random), self._eyes[chosen])
         plain = merged.plain()
         grads = plain.zeros()
         view: dict[str, Any] = {
@@ -176,7 +191,11 @@ class Trainer:
         """What a warm start overwrites, under the names of a checkpoint."""
         planes = self.head.tables.view(len(PLANES), -1, 1)
         tables = {f"{name}.embeddings": planes[k] for k, name in enumerate(PLANES)}
-        return tables | self.head.weights
+        return tables | {k: v for k, v in self.head.weights.items() if self._is_trained(k)}
+
+    def _is_trained(self, key: str) -> bool:
+        """Whether a weight is the head's own, and not of the ears that it borrowed."""
+        return self.ears.learns or not is_audio_weight(key)
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as plain tensors and values."""
@@ -195,6 +214,7 @@ class Trainer:
             "optimiser": self._optimiser.state_dict(),
             "random": self._random.get_state(),
             "occupancy": self.occupancy.state(),
+            "ears": self.ears.state(),
             "data": self.data.fingerprint,
         }
 
@@ -212,34 +232,30 @@ class Trainer:
         self.head.code.copy_(state["code"])
         for key, tensor in self.head.weights.items():
             tensor.copy_(state["weights"][key])
+        if state["ears"]:
+            self.borrow_ears(None)
         self._optimiser.load_state_dict(state["optimiser"])
         self._random.set_state(state["random"])
         self.occupancy.restore(state["occupancy"])
+        self.ears.restore(state["ears"])
 
     def _make_optimiser(self) -> torch.optim.AdamW:
         """Groups as the original has them; rates are set per step."""
         attention: list[Tensor] = []
         others = [self.head.code]
         for key, tensor in self.head.weights.items():
-            if key.startswith("unc_net."):
-                continue  # trained by terms that drawing never sees
+            if key.startswith("unc_net.") or not self._is_trained(key):
+                continue  # the former is trained by terms that drawing never sees
             (attention if key.startswith("audio_att_net.") else others).append(tensor)
-        groups = [
-            {"params": others, "gain": 1.0, "weight_decay": 0.0},
-            {"params": attention, "gain": ATTENTION_GAIN, "weight_decay": 1e-4},
-        ]
+        groups = [{"params": others, "gain": 1.0, "weight_decay": 0.0}]
+        if attention:
+            groups.append({"params": attention, "gain": ATTENTION_GAIN, "weight_decay": 1e-4})
         return torch.optim.AdamW(groups, lr=1.0, betas=(0.0, SECOND_MOMENT), eps=1e-8,
                                  fused=True)  # fmt: skip
 
     def _choose_frames(self, most: int) -> list[int]:
         n = len(self.data.frames)
         return torch.randperm(n, generator=self._random)[: min(most, n)].tolist()
-
-    def _partly_heard(self, chosen: list[int]) -> Float[Tensor, "f 8 512"]:
-        """The frames' audio features, some of them hidden (dropout)."""
-        windows = self._windows[chosen]
-        is_heard = torch.rand(windows.shape, generator=self._random) >= AUDIO_DROPOUT
-        return windows * is_heard.to(self._device) / (1.0 - AUDIO_DROPOUT)
 
     def _draw_patches(self) -> tuple[list[int], LipPatches] | None:
         chosen = self._choose_frames(LIPS_FRAMES)
@@ -253,6 +269,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = now.network_rate * group["gain"]
         self._optimiser.step()
+        self.ears.move(now.decay)
         self._kernel.adam(
             self.head.tables, self._grad_tables, self._squares, rate=now.table_rate,
             decay=TABLE_DECAY, beta=SECOND_MOMENT, n_steps=self.progress.step + 1,
@@ -264,7 +281,8 @@ class Trainer:
         if step < FIRST_UPDATE or step % OCCUPANCY_STEPS != 0:
             return
         chosen = self._choose_frames(1)
-        merged = self.head.merged(self._windows[chosen], self._eyes[chosen]).plain()
+        heard = self.head.audio_vectors(self._windows[chosen])
+        merged = self.head.merged(heard, self._eyes[chosen]).plain()
         cells, points = self.occupancy.draw(self._random)
         self.occupancy.note(cells, self._kernel.density(points, merged, self.head.tables))
         if step >= FIRST_REFRESH and step % REFRESH_STEPS == 0:

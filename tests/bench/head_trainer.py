@@ -61,7 +61,7 @@ def main() -> int:
     values = head.tables.clone()
 
     def compiled() -> int:
-        merged = head.merged(windows, eyes)
+        merged = head.merged(head.audio_vectors(windows), eyes)
         plain = merged.plain()
         grads = plain.zeros()
         counts, _ = kernel.step(

@@ -9,11 +9,12 @@ from pathlib import Path
 from avatar_worker.recipes.audio_encoder.feature_step import make_features
 from avatar_worker.recipes.audio_encoder.gate_step import GateError, export, gate
 from avatar_worker.recipes.audio_encoder.label_step import make_labels
+from avatar_worker.recipes.audio_encoder.networks_step import make_networks
 from avatar_worker.recipes.audio_encoder.speech_step import make_speech
 from avatar_worker.recipes.audio_encoder.train_step import TrainingPlan, train
 from avatar_worker.recipes.speech.assets import AssetError
 
-STEPS = ("speech", "labels", "features", "train", "gate", "export")
+STEPS = ("speech", "labels", "features", "train", "gate", "export", "networks")
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
         "train": lambda: train(work, TrainingPlan(total_windows=arguments.windows)),
         "gate": lambda: gate(work, arguments.beside),
         "export": lambda: export(work),
+        "networks": lambda: make_networks(work),
     }
     try:
         actions[arguments.step]()

@@ -25,6 +25,7 @@ from avatar_worker.render.data_folder import FootageScenes, read_split
 from avatar_worker.render.rays import MISS, box_interval, ray_directions
 from avatar_worker.train.dataset import AABB, read_training_data
 from avatar_worker.train.footage import head_mask
+from avatar_worker.train.hearing import open_encoder
 from tests.unit.avatar_worker.mini import ENCODER
 from tests.unit.avatar_worker.prepare.footage import film, mira, mira_film, speech, still
 
@@ -63,7 +64,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_trainer_reads_the_folder(long: Path) -> None:
-    data = read_training_data(long, "upper", ENCODER, lambda what, done, total: None)
+    data = read_training_data(
+        long, "upper", open_encoder(long, ENCODER), lambda what, done, total: None
+    )
     assert len(data.frames) == LONG * 10 // 11
     assert data.size == (512, 512)
     assert data.windows.shape == (len(data.frames), 8, 512)

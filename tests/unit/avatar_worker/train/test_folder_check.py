@@ -11,6 +11,7 @@ import pytest
 from avatar_worker.train.dataset import read_training_data
 from avatar_worker.train.errors import BrokenFolderError
 from avatar_worker.train.folder_check import require_whole_folder
+from avatar_worker.train.hearing import open_encoder, open_hearing
 from tests.unit.avatar_worker import mini
 from tests.unit.avatar_worker.mini import DATA, ENCODER
 
@@ -39,7 +40,9 @@ def silent(*_: object) -> None:
 def look_at(
     folder: Path, eye: str = "upper", *, head: bool = True, ave: Path = ENCODER
 ) -> list[str]:
-    return require_whole_folder(folder, eye, ave, head=head, threads=2, report=silent)  # type: ignore[arg-type]
+    return require_whole_folder(
+        folder, eye, lambda: open_hearing(folder, ave), head=head, threads=2, report=silent
+    )  # type: ignore[arg-type]
 
 
 def problems_of(folder: Path, eye: str = "upper", ave: Path = ENCODER) -> list[str]:
@@ -122,7 +125,7 @@ def test_a_folder_as_the_original_scripts_leave_it_is_accepted(folder: Path):
         "1 frames of transforms_train.json have no picture in gt_imgs and are left out"
     ]
     assert len(look_at(folder, "au45")) == 1
-    data = read_training_data(folder, "au45", ENCODER, silent)
+    data = read_training_data(folder, "au45", open_encoder(folder, ENCODER), silent)
     assert len(data.frames) == 23
     assert data.size == (128, 128)
     assert data.eyes[3].item() == pytest.approx(0.15)

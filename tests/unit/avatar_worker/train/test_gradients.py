@@ -168,7 +168,7 @@ def test_losses_and_gradients_equal_autograd(kernel: StepKernel, eye: str, n_eye
     for tensor in (*head.weights.values(), head.code):
         tensor.grad = None
 
-    merged = head.merged(windows, eyes)
+    merged = head.merged(head.audio_vectors(windows), eyes)
     plain = merged.plain()
     grads, grad_tables = plain.zeros(), torch.zeros_like(head.tables)
     counts, trained = kernel.step(
@@ -210,7 +210,7 @@ def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
     for tensor in (*head.weights.values(), head.code):
         tensor.grad = None
 
-    merged = head.merged(windows, eyes)
+    merged = head.merged(head.audio_vectors(windows), eyes)
     plain = merged.plain()
     view: dict[str, Any] = {
         "merged": plain, "tables": head.tables, "occupancy": dense_bits(cells), "poses": poses(),
@@ -242,7 +242,7 @@ def test_terms_of_several_rays_go_through_their_colours(kernel: StepKernel):
 
 def test_samples_of_little_weight_are_left_out(kernel: StepKernel):
     head = seen_head()
-    merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
+    merged = head.merged(head.audio_vectors(torch.ones(1, 8, 512)), torch.ones(1, 7)).plain()
 
     def step(keep: float) -> tuple[StepCounts, Trained]:
         return kernel.step(
@@ -261,7 +261,7 @@ def test_samples_of_little_weight_are_left_out(kernel: StepKernel):
 
 def test_a_step_gives_the_same_bits_twice(kernel: StepKernel):
     head = seen_head()
-    merged = head.merged(torch.ones(2, 8, 512), torch.ones(2, 7)).plain()
+    merged = head.merged(head.audio_vectors(torch.ones(2, 8, 512)), torch.ones(2, 7)).plain()
     results = []
     for _ in range(3):
         grads, grad_tables = merged.zeros(), torch.zeros_like(head.tables)
@@ -286,7 +286,9 @@ def test_density_and_features_equal_the_twin(kernel: StepKernel):
     with torch.no_grad():
         audio = head.audio_vectors(windows)[0]
         twin = HeadField(weights, torch.device("cpu"))(points, points, audio, eyes[0])
-        found = kernel.density(points.T, head.merged(windows, eyes).plain(), head.tables)
+        found = kernel.density(
+            points.T, head.merged(head.audio_vectors(windows), eyes).plain(), head.tables
+        )
     allowed = near(kernel).loss
     torch.testing.assert_close(found, twin.sigma.log(), rtol=allowed, atol=3 * allowed)
     columns = points.T.contiguous()
@@ -317,7 +319,7 @@ def test_adam_equals_torch(kernel: StepKernel):
 
 def test_wrong_arrays_are_named(kernel: StepKernel):
     head = seen_head()
-    merged = head.merged(torch.ones(1, 8, 512), torch.ones(1, 7)).plain()
+    merged = head.merged(head.audio_vectors(torch.ones(1, 8, 512)), torch.ones(1, 7)).plain()
     good: dict[str, Any] = {
         "merged": merged, "tables": head.tables, "grad_merged": merged.zeros(),
         "grad_tables": torch.zeros_like(head.tables), "occupancy": dense_bits(ball()),

@@ -9,8 +9,9 @@ import torch
 
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.render.data_folder import read_split
-from avatar_worker.train.dataset import audio_windows, open_encoder
+from avatar_worker.train.dataset import audio_windows
 from avatar_worker.train.footage import Rectangle
+from avatar_worker.train.hearing import open_encoder
 from avatar_worker.train.scores import HeldOut, Picture, lmd_px, psnr_db, sharpness
 from avatar_worker.train.sync_score import mouth_activity
 from tests.unit.avatar_worker import mini

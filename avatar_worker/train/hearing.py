@@ -1,0 +1,69 @@
+"""What a head in training listens with: an encoder, and audio networks if they are borrowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from torch import Tensor
+
+from avatar_worker.audio.encoder import AveEncoder
+from avatar_worker.audio.errors import EncoderError
+from avatar_worker.character import bundle_head_state, load_bundle
+from avatar_worker.trained import ENCODER_FILE, read_encoder
+
+NETWORKS_FILE: Final = "audio_networks.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Encoder, and networks on top of it.
+
+    Attributes:
+        encoder: makes features of sound.
+        networks: make vectors of features and stay as they are, under their names in a
+            checkpoint; None if the head trains its own.
+    """
+
+    encoder: AveEncoder
+    networks: Mapping[str, Tensor] | None = None
+
+
+def open_hearing(folder: Path, encoder: Path | None = None, ears: Path | None = None) -> Hearing:
+    """Find out what to listen with.
+
+    Args:
+        folder: data folder.
+        encoder: its file; None for `audio_visual_encoder.pth` in or beside the data folder.
+        ears: a character bundle, or a folder with an encoder and `audio_networks.safetensors`:
+            both are taken from there.
+
+    Raises:
+        EncoderError: there is no encoder, or something is refused.
+        RenderError: a file cannot be read safely.
+        BundleError: a bundle is refused.
+    """
+    if ears is None:
+        return Hearing(open_encoder(folder, encoder))
+    if (ears / NETWORKS_FILE).is_file():
+        return Hearing(open_encoder(ears, None), read_encoder(ears / NETWORKS_FILE))
+    audio = load_bundle(ears).audio
+    if audio is None or not isinstance(audio.encoder, AveEncoder):
+        raise EncoderError(f"{ears} does not hear with an audio-visual encoder")
+    return Hearing(audio.encoder, bundle_head_state(ears))
+
+
+def open_encoder(folder: Path, given: Path | None) -> AveEncoder:
+    """The encoder file given, else `audio_visual_encoder.pth` in or beside the data folder.
+
+    Raises:
+        EncoderError: there is none, or it is refused.
+        RenderError: it cannot be read safely.
+    """
+    candidates = [given] if given else [folder / ENCODER_FILE, folder.parent / ENCODER_FILE]
+    for path in candidates:
+        if path.is_file():
+            return AveEncoder(read_encoder(path))
+    raise EncoderError(
+        f"no audio encoder: {candidates[0]} is expected, or --ave FILE, or --ears CHARACTER"
+    )

@@ -1,0 +1,123 @@
+"""A head can borrow ears that know speech: they stay as they are, and pictures correct them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from avatar_worker.audio.errors import EncoderError
+from avatar_worker.audio.pooling import AudioNetworks
+from avatar_worker.bundle_files import BundleError
+from avatar_worker.slots import SHIPPED_CHARACTER
+from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
+from avatar_worker.train.ears import BorrowedEars
+from avatar_worker.train.errors import TrainingError
+from avatar_worker.train.hearing import NETWORKS_FILE, open_hearing
+from avatar_worker.train.kernels import TrainerKernel, load_trainer
+from avatar_worker.train.trainer import Trainer
+from avatar_worker.train.warm_start import read_source, take_over
+from avatar_worker.trained import ENCODER_FILE
+from tests.unit.avatar_worker import mini
+from tests.unit.avatar_worker.train.test_resuming import N_STEPS, made_up_data, trained
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def kernel() -> TrainerKernel:
+    try:
+        return load_trainer(threads=1)
+    except TrainingError as error:
+        pytest.skip(str(error))
+
+
+def ears() -> dict[str, torch.Tensor]:
+    """Audio networks of the small character."""
+    return {k: v.float() for k, v in mini.checkpoint().state.items() if is_audio_weight(k)}
+
+
+def borrowing(kernel: TrainerKernel) -> Trainer:
+    trainer = Trainer(made_up_data(), kernel)
+    trainer.borrow_ears(ears())
+    return trainer
+
+
+def test_networks_in_training_are_those_in_use():
+    windows = torch.randn(3, 8, 512, generator=torch.Generator().manual_seed(0))
+    networks = AudioNetworks(ears())
+    found = audio_vectors(ears(), windows)
+    for window, vector in zip(windows, found, strict=True):
+        in_use = networks.pool([networks.step(feature) for feature in window])
+        torch.testing.assert_close(vector, in_use, rtol=1e-5, atol=1e-6)
+
+
+def test_borrowed_ears_stay_as_they_are_and_all_else_is_trained(kernel: TrainerKernel):
+    trainer = borrowing(kernel)
+    before = {key: tensor.detach().clone() for key, tensor in trainer.head.weights.items()}
+    trained(trainer, 6)
+    state = trainer.checkpoint()["model"]
+    for key, tensor in ears().items():
+        assert torch.equal(state[key], tensor)
+    assert not torch.equal(state["sigma_net.net.0.weight"], before["sigma_net.net.0.weight"])
+
+
+def test_each_frame_is_corrected_by_its_own_pictures(kernel: TrainerKernel):
+    trainer = trained(borrowing(kernel), N_STEPS)
+    assert isinstance(trainer.ears, BorrowedEars)
+    corrections = trainer.ears.corrections
+    assert corrections.abs().amax(dim=1).min() > 0
+    assert not torch.allclose(corrections[0], corrections[1])
+
+
+def test_a_resumed_run_hears_with_the_same_ears(kernel: TrainerKernel):
+    whole = trained(borrowing(kernel), N_STEPS)
+    broken = trained(borrowing(kernel), N_STEPS // 2)
+    resumed = Trainer(made_up_data(), kernel)
+    resumed.restore(broken.state())
+    trained(resumed, N_STEPS // 2)
+    assert torch.equal(resumed.head.tables, whole.head.tables)
+    assert isinstance(whole.ears, BorrowedEars)
+    assert isinstance(resumed.ears, BorrowedEars)
+    assert torch.equal(resumed.ears.corrections, whole.ears.corrections)
+
+
+def test_a_warm_start_leaves_borrowed_ears_alone(kernel: TrainerKernel):
+    trainer = borrowing(kernel)
+    taken = take_over(trainer.tensors(), read_source(SHIPPED_CHARACTER))
+    assert "encoder_xy.embeddings" in taken.names
+    assert not any(is_audio_weight(name) for name in taken.names)
+
+
+def test_networks_that_do_not_fit_are_refused(kernel: TrainerKernel):
+    networks = ears()
+    networks["audio_net.encoder_fc1.0.weight"] = torch.zeros(64, 29)
+    with pytest.raises(TrainingError, match=r"audio_net\.encoder_fc1\.0\.weight of \[256, 512\]"):
+        Trainer(made_up_data(), kernel).borrow_ears(networks)
+
+
+def test_a_character_lends_encoder_and_networks():
+    hearing = open_hearing(mini.DATA, ears=SHIPPED_CHARACTER)
+    assert hearing.networks is not None
+    assert "audio_att_net.attentionNet.0.weight" in hearing.networks
+
+
+def test_a_folder_of_the_encoders_recipe_lends_both(tmp_path: Path):
+    shutil.copy(mini.ENCODER, tmp_path / ENCODER_FILE)
+    save_file(ears(), tmp_path / NETWORKS_FILE)
+    hearing = open_hearing(mini.DATA, ears=tmp_path)
+    assert hearing.networks is not None
+    assert hearing.networks.keys() == ears().keys()
+
+
+def test_without_ears_the_head_trains_its_own():
+    assert open_hearing(mini.DATA, mini.ENCODER).networks is None
+
+
+def test_what_has_no_ears_is_refused(tmp_path: Path):
+    with pytest.raises(BundleError, match="nobody"):
+        open_hearing(mini.DATA, ears=tmp_path / "nobody")
+    save_file(ears(), tmp_path / NETWORKS_FILE)
+    with pytest.raises(EncoderError, match="no audio encoder"):
+        open_hearing(mini.DATA, ears=tmp_path)
