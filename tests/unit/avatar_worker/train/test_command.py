@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from avatar_worker.character import bundle_head_state
+from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
+from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.train.checkpoints import read_scores
 from avatar_worker.train.command import main
 from avatar_worker.train.errors import TrainingError
+from avatar_worker.train.kernels import load_trainer
 from tests.unit.avatar_worker import mini
 
 pytestmark = pytest.mark.unit
@@ -65,6 +70,28 @@ def test_without_a_compiled_step_training_goes_on_in_pytorch(
     # It began with a trained head: after one step it is still one.
     (line,) = read_scores(tmp_path)
     assert line["face_db"] > 18
+
+
+@needs_training_files
+def test_a_new_face_hears_with_the_ears_of_a_shipped_character(tmp_path: Path):
+    try:
+        load_trainer(threads=1)
+    except TrainingError as error:
+        pytest.skip(str(error))
+    options = ("--data", str(mini.DATA), "--threads", "1", "--ears", "mira")
+    assert main([*options, "--workspace", str(tmp_path), "--steps", "2"]) == 0
+    assert main([*options, "--workspace", str(tmp_path), "--steps", "3"]) == 0  # goes on
+    state = read_checkpoint(find_checkpoint(tmp_path)).state
+    mira = bundle_head_state(SHIPPED_CHARACTER)
+    name = "audio_net.encoder_fc1.0.weight"
+    assert torch.equal(state[name].float(), mira[name].float())
+
+
+@needs_training_files
+def test_ears_that_nobody_has_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = ("--data", str(mini.DATA), "--workspace", str(tmp_path), "--ears", "nobody")
+    assert main(options) == 2
+    assert "nobody" in capsys.readouterr().err
 
 
 def test_a_broken_folder_is_refused_with_its_list(
