@@ -64,8 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=int, metavar="N")
     ears = parser.add_mutually_exclusive_group()
     ears.add_argument("--ears", type=find_bundle, metavar="CHARACTER",
-                      help="hear as this bundle does, or the folder of an encoder's recipe: its "
-                      "encoder and its audio networks, as they are")  # fmt: skip
+                      help="bundle whose audio encoder and audio networks to begin with, or the "
+                      "export folder of the encoder's recipe")  # fmt: skip
     ears.add_argument("--ave", type=Path, metavar="FILE",
                       help="audio-visual encoder; audio networks are trained anew")  # fmt: skip
     parser.add_argument("--bs-area", choices=("upper", "single", "eye"), default="upper")

@@ -2,10 +2,10 @@
 
 A few minutes of footage teach an audio network its sentences by heart, and little about others.
 Networks that were taught on hours of speech are better, but what they hear is never quite what
-the mouth did; a head that sees only that learns blurred lips, the mean of all mouths that sound
-alike. So each frame of the footage has a correction of its own, which pictures decide: with it
-the head learns what every mouth looks like, without it (when drawing) it shows the likeliest one,
-sharp.
+the mouth on film did; a head that sees only that learns blurred lips, the mean of all mouths that
+sound alike. So each frame of the footage has a vector of its own, which begins as what is heard
+and is moved by the frame's pictures; from these the head learns what every mouth looks like. The
+networks, when they are stored, learn them a little too: a person's voice, not the sentences.
 """
 
 from collections.abc import Mapping
@@ -15,26 +15,35 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from avatar_worker.train.audio_networks import is_audio_weight
+from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
-from avatar_worker.train.schedule import AUDIO_DROPOUT, CORRECTION_RATE, SECOND_MOMENT
+from avatar_worker.train.schedule import (
+    AUDIO_DROPOUT,
+    SECOND_MOMENT,
+    VECTOR_RATE,
+    VECTORS_FROM_STEP,
+)
 
-CORRECTION_DECAY: Final = 1e-5
-"""Keeps corrections as small as pictures allow: else frames would not need to be heard."""
+ADAPTING_STEPS: Final = 1000
+ADAPTING_RATE: Final = 5e-4
+ADAPTING_FRAMES: Final = 128
 
 
 class Ears(Protocol):
     """Audio vectors of training frames."""
 
     learns: bool
-    """Whether the head's audio networks are trained."""
+    """Whether the head's audio networks are trained with it."""
 
     def hear(self, chosen: list[int], random: torch.Generator) -> Float[Tensor, "f 32"]:
         """Vectors of some frames, for a step."""
 
-    def move(self, decay: float) -> None:
-        """After the step's gradients are there; rates have fallen to `decay` of the first."""
+    def move(self, step: int, decay: float) -> None:
+        """After a step's gradients are there; rates have fallen to `decay` of the first."""
+
+    def networks(self) -> dict[str, Tensor]:
+        """What of the audio networks is stored otherwise than the head has it."""
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
@@ -58,14 +67,14 @@ class OwnEars:
 
     def hear(self, chosen: list[int], random: torch.Generator) -> Float[Tensor, "f 32"]:
         """With some of the features hidden (dropout)."""
-        windows = self._windows[chosen]
-        is_heard = torch.rand(windows.shape, generator=random) >= AUDIO_DROPOUT
-        return self._head.audio_vectors(
-            windows * is_heard.to(windows.device) / (1.0 - AUDIO_DROPOUT)
-        )
+        return self._head.audio_vectors(hidden(self._windows[chosen], AUDIO_DROPOUT, random))
 
-    def move(self, decay: float) -> None:
+    def move(self, step: int, decay: float) -> None:
         """The networks are moved with all others."""
+
+    def networks(self) -> dict[str, Tensor]:
+        """None: they are the head's."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         """Nothing of its own."""
@@ -76,7 +85,7 @@ class OwnEars:
 
 
 class BorrowedEars:
-    """Audio networks that stay as they are, and a correction for each frame.
+    """Audio networks that know speech, and a vector for each frame.
 
     Args:
         head: receives the networks.
@@ -95,49 +104,67 @@ class BorrowedEars:
         windows: Float[Tensor, "n 8 512"],
         networks: Mapping[str, Tensor] | None,
     ) -> None:
-        for name, tensor in head.weights.items():
-            if networks is None or not is_audio_weight(name):
-                continue
-            found = networks.get(name)
+        self._borrowed = {k: v for k, v in head.weights.items() if is_audio_weight(k)}
+        for name, tensor in self._borrowed.items() if networks is not None else ():
+            found = networks.get(name) if networks is not None else None
             if found is None or found.shape != tensor.shape:
                 raise TrainingError(f"the audio networks lack a {name} of {list(tensor.shape)}")
             tensor.detach().copy_(found)
+        self._windows = windows
         with torch.no_grad():
-            self._heard = head.audio_vectors(windows)
-        self.corrections = torch.zeros_like(self._heard)
-        self._squares = torch.zeros_like(self._heard)
-        self._visits = torch.zeros_like(self._heard[:, :1])
+            self.vectors = head.audio_vectors(windows)
+        self._squares = torch.zeros_like(self.vectors)
+        self._visits = torch.zeros_like(self.vectors[:, :1])
         self._now: tuple[list[int], Tensor] | None = None
 
     def hear(self, chosen: list[int], random: torch.Generator) -> Float[Tensor, "f 32"]:
-        """What the networks hear, corrected."""
-        corrections = self.corrections[chosen].requires_grad_()
-        self._now = chosen, corrections
-        return self._heard[chosen] + corrections
+        """The frames' own vectors."""
+        vectors = self.vectors[chosen].requires_grad_()
+        self._now = chosen, vectors
+        return vectors
 
     @torch.no_grad()
-    def move(self, decay: float) -> None:
-        """Corrections of the frames that were heard last, as RMSprop does."""
+    def move(self, step: int, decay: float) -> None:
+        """Vectors of the frames that were heard last, as RMSprop does."""
+        if step < VECTORS_FROM_STEP:
+            return
         assert self._now is not None
-        chosen, corrections = self._now
-        assert corrections.grad is not None
-        grad = corrections.grad + CORRECTION_DECAY * corrections
+        chosen, vectors = self._now
+        assert vectors.grad is not None
         self._visits[chosen] += 1
-        squares = SECOND_MOMENT * self._squares[chosen] + (1 - SECOND_MOMENT) * grad.square()
+        squares = self._squares[chosen].lerp(vectors.grad.square(), 1 - SECOND_MOMENT)
         self._squares[chosen] = squares
         mean = squares / (1 - SECOND_MOMENT ** self._visits[chosen])
-        self.corrections[chosen] = corrections - CORRECTION_RATE * decay * grad / (
-            mean.sqrt() + 1e-12
-        )
+        self.vectors[chosen] = vectors - VECTOR_RATE * decay * vectors.grad / (mean.sqrt() + 1e-12)
+
+    def networks(self) -> dict[str, Tensor]:
+        """The borrowed networks after some steps towards the frames' vectors; always the same."""
+        weights = {k: v.detach().clone().requires_grad_() for k, v in self._borrowed.items()}
+        optimiser = torch.optim.Adam(weights.values(), lr=ADAPTING_RATE)
+        random = torch.Generator().manual_seed(0)
+        for _ in range(ADAPTING_STEPS):
+            chosen = torch.randperm(len(self._windows), generator=random)[:ADAPTING_FRAMES]
+            windows = hidden(self._windows[chosen], AUDIO_DROPOUT, random)
+            optimiser.zero_grad()
+            error = audio_vectors(weights, windows) - self.vectors[chosen]
+            torch.autograd.backward(error.square().mean())
+            optimiser.step()
+        return {k: v.detach() for k, v in weights.items()}
 
     def state(self) -> dict[str, Any]:
-        """Corrections and their moments; the networks are the head's."""
-        return {
-            "corrections": self.corrections, "squares": self._squares, "visits": self._visits
-        }  # fmt: skip
+        """Vectors and their moments; the networks as they were borrowed are the head's."""
+        return {"vectors": self.vectors, "squares": self._squares, "visits": self._visits}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
-        self.corrections.copy_(state["corrections"])
+        self.vectors.copy_(state["vectors"])
         self._squares.copy_(state["squares"])
         self._visits.copy_(state["visits"])
+
+
+def hidden(
+    windows: Float[Tensor, "f 8 512"], share: float, random: torch.Generator
+) -> Float[Tensor, "f 8 512"]:
+    """Features of which some are not heard (dropout)."""
+    is_heard = torch.rand(windows.shape, generator=random) >= share
+    return windows * is_heard.to(windows.device) / (1.0 - share)

@@ -21,8 +21,8 @@ class Hearing:
 
     Attributes:
         encoder: makes features of sound.
-        networks: make vectors of features and stay as they are, under their names in a
-            checkpoint; None if the head trains its own.
+        networks: to begin with, under their names in a checkpoint; None if the head trains its
+            own from nothing.
     """
 
     encoder: AveEncoder

@@ -11,9 +11,14 @@ FRAMES_PER_STEP: Final = 4
 
 TABLE_RATE: Final = 1e-2
 NETWORK_RATE: Final = 1.5e-3
-CORRECTION_RATE: Final = 3e-2
+VECTOR_RATE: Final = 1e-2
+"""Of the frames' own audio vectors, with borrowed ears."""
+
+VECTORS_FROM_STEP: Final = 2000
+"""Before that a head knows too little to correct what is heard."""
+
 RATE_DECAY: Final = 0.03
-"""Of all three, exponentially over the run."""
+"""Of all rates, exponentially over the run."""
 
 SECOND_MOMENT: Final = 0.99
 TABLE_DECAY: Final = 0.01

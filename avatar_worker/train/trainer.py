@@ -170,6 +170,7 @@ class Trainer:
         """The run so far as the original stores a head; see `checkpoints.write_head`."""
         grid, bits, mean_density = self.occupancy.stored()
         state = self.head.state(density_grid=grid, density_bitfield=bits, aabb=self.data.aabb)
+        state |= {key: tensor.cpu() for key, tensor in self.ears.networks().items()}
         n_frames = len(self.data.frames)
         seen = self.progress.step * min(FRAMES_PER_STEP, n_frames)
         # Names of four digits: the newest is found by the order of names.
@@ -269,7 +270,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = now.network_rate * group["gain"]
         self._optimiser.step()
-        self.ears.move(now.decay)
+        self.ears.move(self.progress.step, now.decay)
         self._kernel.adam(
             self.head.tables, self._grad_tables, self._squares, rate=now.table_rate,
             decay=TABLE_DECAY, beta=SECOND_MOMENT, n_steps=self.progress.step + 1,

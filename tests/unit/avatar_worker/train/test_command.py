@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from avatar_worker.character import bundle_head_state
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
@@ -84,7 +83,8 @@ def test_a_new_face_hears_with_the_ears_of_a_shipped_character(tmp_path: Path):
     state = read_checkpoint(find_checkpoint(tmp_path)).state
     mira = bundle_head_state(SHIPPED_CHARACTER)
     name = "audio_net.encoder_fc1.0.weight"
-    assert torch.equal(state[name].float(), mira[name].float())
+    learned = (state[name].float() - mira[name].float()).abs().mean()
+    assert learned < 0.1 * mira[name].float().abs().mean()  # a voice, not another ear
 
 
 @needs_training_files
