@@ -26,7 +26,7 @@ from avatar_worker.train.schedule import (
 )
 
 ADAPTING_STEPS: Final = 1000
-ADAPTING_RATE: Final = 5e-4
+ADAPTING_RATE: Final = 2e-4
 ADAPTING_FRAMES: Final = 128
 
 
