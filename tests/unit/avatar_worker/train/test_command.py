@@ -84,7 +84,7 @@ def test_a_new_face_hears_with_the_ears_of_a_shipped_character(tmp_path: Path):
     mira = bundle_head_state(SHIPPED_CHARACTER)
     name = "audio_net.encoder_fc1.0.weight"
     learned = (state[name].float() - mira[name].float()).abs().mean()
-    assert learned < 0.1 * mira[name].float().abs().mean()  # a voice, not another ear
+    assert learned < 0.25 * mira[name].float().abs().mean()  # a voice, not another ear
 
 
 @needs_training_files
