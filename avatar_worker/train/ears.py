@@ -105,17 +105,21 @@ class BorrowedEars:
         networks: Mapping[str, Tensor] | None,
     ) -> None:
         self._borrowed = {k: v for k, v in head.weights.items() if is_audio_weight(k)}
-        for name, tensor in self._borrowed.items() if networks is not None else ():
-            found = networks.get(name) if networks is not None else None
-            if found is None or found.shape != tensor.shape:
-                raise TrainingError(f"the audio networks lack a {name} of {list(tensor.shape)}")
-            tensor.detach().copy_(found)
+        if networks is not None:
+            self._borrow(networks)
         self._windows = windows
         with torch.no_grad():
             self.vectors = head.audio_vectors(windows)
         self._squares = torch.zeros_like(self.vectors)
         self._visits = torch.zeros_like(self.vectors[:, :1])
         self._now: tuple[list[int], Tensor] | None = None
+
+    def _borrow(self, networks: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._borrowed.items():
+            found = networks.get(name)
+            if found is None or found.shape != tensor.shape:
+                raise TrainingError(f"the audio networks lack a {name} of {list(tensor.shape)}")
+            tensor.detach().copy_(found)
 
     def hear(self, chosen: list[int], random: torch.Generator) -> Float[Tensor, "f 32"]:
         """The frames' own vectors."""
