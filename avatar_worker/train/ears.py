@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from avatar_worker.audio.threads import one_thread
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.head import TrainedHead
@@ -141,6 +142,7 @@ class BorrowedEars:
         mean = squares / (1 - SECOND_MOMENT ** self._visits[chosen])
         self.vectors[chosen] = vectors - VECTOR_RATE * decay * vectors.grad / (mean.sqrt() + 1e-12)
 
+    @one_thread()  # several round differently when the machine is busy
     def networks(self) -> dict[str, Tensor]:
         """The borrowed networks after some steps towards the frames' vectors; always the same."""
         weights = {k: v.detach().clone().requires_grad_() for k, v in self._borrowed.items()}

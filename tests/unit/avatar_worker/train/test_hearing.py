@@ -65,7 +65,8 @@ def test_pictures_move_each_frames_vector(kernel: TrainerKernel, monkeypatch: py
     assert all(torch.equal(trainer.head.weights[key], tensor) for key, tensor in ears().items())
 
 
-def test_what_is_stored_has_learned_to_hear_the_frames_vectors():
+def test_what_is_stored_has_learned_to_hear_the_frames_vectors(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("avatar_worker.train.ears.ADAPTING_STEPS", 200)
     trainer = Trainer(made_up_data(), TwinKernel("cpu"))
     windows = torch.randn(32, 8, 512, generator=torch.Generator().manual_seed(0))
     borrowed = BorrowedEars(trainer.head, windows, ears())
