@@ -31,7 +31,7 @@ from avatar_worker.recipes.people.camera import FPS
 from avatar_worker.recipes.people.plan import Plan
 from avatar_worker.recipes.people.script import SpokenTrack
 from avatar_worker.render.data_folder import Split, read_split
-from avatar_worker.train.audio_networks import audio_vectors
+from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.dataset import audio_windows
 from avatar_worker.train.hearing import open_encoder
 from avatar_worker.train.warm_start import read_source
@@ -43,7 +43,8 @@ Hear = Callable[[torch.Tensor], Floats]
 
 def hearing_of(character: str) -> Hear:
     """The audio networks of a character."""
-    state = {k: v.float() for k, v in read_source(find_bundle(character)).items() if "aud" in k}
+    found = read_source(find_bundle(character))
+    state = {key: tensor.float() for key, tensor in found.items() if is_audio_weight(key)}
 
     @torch.inference_mode()
     def hear(windows: torch.Tensor) -> Floats:

@@ -35,6 +35,7 @@ from avatar_worker.recipes.speech.phones import PHONES
 from avatar_worker.recipes.speech.utterance import SILENCE
 from avatar_worker.render.checkpoint_layout import Flavour, expected_shapes
 from avatar_worker.train.audio_networks import AUDIO_NETWORKS, LAST_LAYER, audio_vectors
+from avatar_worker.train.ears import hidden
 from avatar_worker.train.head import first_weights
 from avatar_worker.train.hearing import NETWORKS_FILE
 from avatar_worker.whole_files import write_whole
@@ -190,9 +191,8 @@ def _train(networks: MouthNetworks, heard: HeardFrames, steps: int) -> None:
         for group in optimiser.param_groups:
             group["lr"] = _RATE * _RATE_DECAY ** (step / steps)
         chosen = torch.randint(len(heard.features), (_BATCH,), generator=random)
-        windows = heard.windows(chosen)
-        is_heard = torch.rand(windows.shape, generator=random) >= _DROPOUT
-        loss = loss_of(networks(windows * is_heard / (1 - _DROPOUT)), heard.targets[chosen])
+        windows = hidden(heard.windows(chosen), _DROPOUT, random)
+        loss = loss_of(networks(windows), heard.targets[chosen])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -10,8 +10,8 @@ from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.train.checkpoints import read_scores
 from avatar_worker.train.command import main
 from avatar_worker.train.errors import TrainingError
-from avatar_worker.train.kernels import load_trainer
 from tests.unit.avatar_worker import mini
+from tests.unit.avatar_worker.train.test_resuming import compiled
 
 pytestmark = pytest.mark.unit
 
@@ -73,10 +73,7 @@ def test_without_a_compiled_step_training_goes_on_in_pytorch(
 
 @needs_training_files
 def test_a_new_face_hears_with_the_ears_of_a_shipped_character(tmp_path: Path):
-    try:
-        load_trainer(threads=1)
-    except TrainingError as error:
-        pytest.skip(str(error))
+    compiled(threads=1)
     options = ("--data", str(mini.DATA), "--threads", "1", "--ears", "mira")
     assert main([*options, "--workspace", str(tmp_path), "--steps", "2"]) == 0
     assert main([*options, "--workspace", str(tmp_path), "--steps", "3"]) == 0  # goes on

@@ -15,22 +15,19 @@ from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.ears import BorrowedEars
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.hearing import NETWORKS_FILE, open_hearing
-from avatar_worker.train.kernels import TrainerKernel, TwinKernel, load_trainer
+from avatar_worker.train.kernels import TrainerKernel, TwinKernel
 from avatar_worker.train.trainer import Trainer
 from avatar_worker.train.warm_start import read_source, take_over
 from avatar_worker.trained import ENCODER_FILE
 from tests.unit.avatar_worker import mini
-from tests.unit.avatar_worker.train.test_resuming import N_STEPS, made_up_data, trained
+from tests.unit.avatar_worker.train.test_resuming import N_STEPS, compiled, made_up_data, trained
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module")
 def kernel() -> TrainerKernel:
-    try:
-        return load_trainer(threads=1)
-    except TrainingError as error:
-        pytest.skip(str(error))
+    return compiled(threads=1)
 
 
 def ears() -> dict[str, torch.Tensor]:

@@ -27,12 +27,17 @@ INTRINSICS = Intrinsics(110.0, 110.0, 32.0, 32.0)
 N_STEPS = 20
 
 
-@pytest.fixture(scope="module")
-def kernel() -> TrainerKernel:
+def compiled(threads: int) -> TrainerKernel:
+    """The compiled step; skips where there is none."""
     try:
-        return load_trainer(threads=2)
+        return load_trainer(threads)
     except TrainingError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def kernel() -> TrainerKernel:
+    return compiled(threads=2)
 
 
 def disc() -> np.ndarray:

@@ -9,22 +9,18 @@ from avatar_worker.bundle_files import BundleError
 from avatar_worker.commands.refusal import UsageError
 from avatar_worker.render.errors import CheckpointError
 from avatar_worker.slots import SHIPPED_CHARACTER
-from avatar_worker.train.errors import TrainingError
-from avatar_worker.train.kernels import TrainerKernel, load_trainer
+from avatar_worker.train.kernels import TrainerKernel
 from avatar_worker.train.trainer import Trainer
 from avatar_worker.train.warm_start import read_source, take_over
 from tests.unit.avatar_worker import mini
-from tests.unit.avatar_worker.train.test_resuming import made_up_data, trained
+from tests.unit.avatar_worker.train.test_resuming import compiled, made_up_data, trained
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module")
 def kernel() -> TrainerKernel:
-    try:
-        return load_trainer(threads=1)
-    except TrainingError as error:
-        pytest.skip(str(error))
+    return compiled(threads=1)
 
 
 def test_tables_and_networks_are_taken_and_the_code_is_not(kernel: TrainerKernel):
