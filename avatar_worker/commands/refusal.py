@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from avatar_worker.audio.errors import AudioError
 from avatar_worker.bundle_files import BundleError
+from avatar_worker.only_run import FolderBusyError
 from avatar_worker.render.errors import RenderError
 
 
@@ -18,7 +19,7 @@ def run_refusing(command: Callable[[], None]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         command()
-    except (RenderError, AudioError, BundleError, UsageError) as error:
+    except (RenderError, AudioError, BundleError, FolderBusyError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

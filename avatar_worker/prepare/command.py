@@ -17,6 +17,7 @@ from typing import Final
 from tqdm import tqdm
 
 from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.only_run import only_run
 from avatar_worker.prepare.checks.examine import examine
 from avatar_worker.prepare.checks.finding import CODES, refusals
 from avatar_worker.prepare.checks.samples import Sample
@@ -85,11 +86,12 @@ def prepare(options: argparse.Namespace) -> None:
     if options.check:
         _check(video, options.accept)
         return
-    job, journal = _begin(video, options)
-    for step in STEPS:
-        if step.name not in journal.done:
-            _run(step, job)
-            journal = journal.with_done(step.name)
+    with only_run(options.out):
+        job, journal = _begin(video, options)
+        for step in STEPS:
+            if step.name not in journal.done:
+                _run(step, job)
+                journal = journal.with_done(step.name)
     log.info("%s: %d frames, %.0f s", job.folder, job.n_frames, job.n_frames / FPS)
     log.info("to train: python -m avatar_worker train --data %s --workspace DIR --ears %s",
              job.folder, SHIPPED_CHARACTER.name)  # fmt: skip

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.commands.refusal import UsageError, run_refusing
 from avatar_worker.commands.render import find_bundle
+from avatar_worker.only_run import only_run
 from avatar_worker.prepare.errors import ModelsMissingError
 from avatar_worker.prepare.landmarks68 import landmark_finder
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         try:
-            train(options)
+            with only_run(options.workspace):
+                train(options)
         except TrainingError as error:
             raise UsageError(str(error)) from None
 

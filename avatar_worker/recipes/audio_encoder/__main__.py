@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from avatar_worker.only_run import FolderBusyError, only_run
 from avatar_worker.recipes.audio_encoder.feature_step import make_features
 from avatar_worker.recipes.audio_encoder.gate_step import GateError, export, gate
 from avatar_worker.recipes.audio_encoder.label_step import make_labels
@@ -42,8 +43,9 @@ def main() -> None:
         "networks": lambda: make_networks(work),
     }
     try:
-        actions[arguments.step]()
-    except (GateError, AssetError) as refusal:
+        with only_run(work):
+            actions[arguments.step]()
+    except (GateError, AssetError, FolderBusyError) as refusal:
         raise SystemExit(f"{arguments.step}: {refusal}") from None
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from avatar_worker.only_run import FolderBusyError, only_run
 from avatar_worker.recipes.people.cast import PEOPLE
 from avatar_worker.recipes.people.draw import Drawings, Renderer, draw_plan
 from avatar_worker.recipes.people.plan import SAMPLES, Plan, make_plan
@@ -128,7 +129,11 @@ def draw(options: argparse.Namespace) -> None:
         return WindowRenderer(data, PEOPLE[options.who], options.work, SAMPLES)
 
     log = _log_to(options.work / "draw.log")
-    draw_plan(planned, renderer, options.work, limit=options.frames, say=log)
+    try:
+        with only_run(options.work):
+            draw_plan(planned, renderer, options.work, limit=options.frames, say=log)
+    except FolderBusyError as error:
+        raise SystemExit(str(error)) from None
 
 
 def plates(options: argparse.Namespace) -> None:
