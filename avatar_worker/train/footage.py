@@ -92,17 +92,19 @@ def read_frames(footage: Footage) -> Iterator[tuple[FramePixels, Bool[np.ndarray
             )
         landmarks = read_landmarks(footage.folder / f"ori_imgs/{image_id}.lms")
         background = scenes.scene(index).background
-        yield _frame(head, target, background, landmarks), dilate(head, DILATION_PX)
+        near = dilate(head, DILATION_PX)
+        yield _frame(head, near, target, background, landmarks), near
 
 
 def _frame(
     head: Bool[np.ndarray, "H W"],
+    near: Bool[np.ndarray, "H W"],
     target: UInt8[np.ndarray, "H W 3"],
     background: UInt8[np.ndarray, "H W 3"],
     landmarks: Float[np.ndarray, "68 2"],
 ) -> FramePixels:
     height, width = head.shape
-    is_kept = dilate(head, DILATION_PX)
+    is_kept = near.copy()
     sparse = np.s_[::BESIDE_STRIDE, ::BESIDE_STRIDE]
     is_kept[sparse] |= dilate(head, HULL_REACH_PX)[sparse]
     pixel = np.flatnonzero(is_kept)
