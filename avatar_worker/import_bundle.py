@@ -20,6 +20,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avatar_worker.audio.context import has_context
 from avatar_worker.audio.encoder import AveEncoder, expected_tensors
 from avatar_worker.audio.errors import FeatureError
 from avatar_worker.audio.features import AudioModel, AudioVector
@@ -206,7 +207,8 @@ def _head_tensors(trained: TrainedFolder) -> dict[str, Tensor]:
 def _encoder_tensors(path: Path) -> dict[str, Tensor]:
     tensors = read_encoder(path)
     AveEncoder(tensors)  # refuses what is missing or misshapen
-    return {key: tensors[key].contiguous().clone() for key in expected_tensors()}
+    kept = expected_tensors(context=has_context(tensors))
+    return {key: tensors[key].contiguous().clone() for key in kept}
 
 
 def _write_scene(folder: Path, index: int, scene: Scene, quality: int | None) -> None:

@@ -3,6 +3,8 @@
 Thirteen blocks of convolution, normalisation, optional residual and ReLU. The normalisation is
 folded into the convolution when the tensors are loaded. Windows are encoded one at a time, so
 that a feature never depends on which others were computed beside it.
+
+A file may also hold a network that reads features in context; see `context`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from avatar_worker.audio.context import FEATURE_DIM, Context, context_tensors, has_context
 from avatar_worker.audio.errors import EncoderError
 from avatar_worker.audio.mel import N_BANDS
 from avatar_worker.audio.threads import one_thread
 from avatar_worker.audio.window import WINDOW_COLUMNS
 
-FEATURE_DIM: Final = 512
 NORM_EPSILON: Final = 1e-5
 FLOATS: Final = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -60,6 +62,9 @@ class AveEncoder:
         state: tensors under the names of an audio-visual encoder file, any float type.
         device: where to encode, None for the CPU. On a GPU a feature differs in its last bits.
 
+    Attributes:
+        context: what the features are then read with; None for files without it.
+
     Raises:
         EncoderError: a tensor is missing, misshapen or not finite.
     """
@@ -68,6 +73,7 @@ class AveEncoder:
         check_encoder(state)
         device = device or torch.device("cpu")
         self._state = state
+        self.context: Final = Context(state) if has_context(state) else None
         folded = [_fold(state, index) for index in range(len(BLOCKS))]
         self._weights = [weight.to(device).contiguous(memory_format=torch.channels_last)
                          for weight, _ in folded]  # fmt: skip
@@ -129,20 +135,20 @@ class _Replay:
             return self._feature.cpu()
 
 
-def expected_tensors() -> dict[str, tuple[int, ...]]:
-    """Name → shape of every tensor that encoding needs."""
+def expected_tensors(*, context: bool = False) -> dict[str, tuple[int, ...]]:
+    """Name → shape of every tensor that encoding needs; with those of a context or without."""
     shapes: dict[str, tuple[int, ...]] = {}
     for index, block in enumerate(BLOCKS):
         prefix = f"{index}.conv_block"
         shapes[f"{prefix}.0.weight"] = (block.n_out, block.n_in, block.kernel, block.kernel)
         for name in ("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"):
             shapes[f"{prefix}.{name}"] = (block.n_out,)
-    return shapes
+    return shapes | context_tensors() if context else shapes
 
 
 def check_encoder(state: Mapping[str, Tensor]) -> None:
     """Refuse tensors that are not those of an audio-visual encoder."""
-    for key, shape in expected_tensors().items():
+    for key, shape in expected_tensors(context=has_context(state)).items():
         if key not in state:
             raise EncoderError(f"audio encoder: tensor {key} is missing")
         tensor = state[key]

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from avatar_worker.audio.context import Recent
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.mel import N_BANDS, MelStream
 from avatar_worker.audio.window import (
@@ -20,13 +21,16 @@ from avatar_worker.audio.window import (
     window_start,
 )
 
+SILENT_FRAMES: Final = 10
+"""More than shift (2) and attention (4 before, 3 after), and a multiple of 5 frames = 16 mel
+columns, so that columns and windows fall as in a whole file."""
+
+SILENT_FRAMES_IN_CONTEXT: Final = 15
+"""The same with the seven before."""
+
 
 class MelFeatures:
     """See `features.FeatureStream`."""
-
-    silent_frames: Final = 10
-    """More than shift (2) and attention (4 before, 3 after), and a multiple of 5 frames = 16 mel
-    columns, so that columns and windows fall as in a whole file."""
 
     def __init__(self, encoder: AveEncoder) -> None:
         self._encoder = encoder
@@ -35,6 +39,12 @@ class MelFeatures:
         self._first_column = 0
         self._n_windows = 0
         self._last: Tensor | None = None
+        self._recent = Recent(encoder.context)
+
+    @property
+    def silent_frames(self) -> int:
+        """See `features.FeatureStream`."""
+        return SILENT_FRAMES if self._encoder.context is None else SILENT_FRAMES_IN_CONTEXT
 
     def copy(self) -> Self:
         """State that goes on from here by itself."""
@@ -42,6 +52,7 @@ class MelFeatures:
         other.__dict__.update(self.__dict__)
         other._mel = self._mel.copy()
         other._columns = self._columns.copy()
+        other._recent = self._recent.copy()
         return other
 
     def push(self, samples: Float[np.ndarray, "n"]) -> Iterator[Tensor]:
@@ -58,7 +69,8 @@ class MelFeatures:
         while self._n_windows < n_windows:
             yield from self._encode(self._n_windows, n_columns)
         if self._last is not None:
-            yield from [self._last] * FEATURE_SHIFT_FRAMES
+            for _ in range(FEATURE_SHIFT_FRAMES):
+                yield self._recent.add(self._last)
 
     def _has_window(self, window: int) -> bool:
         end = window_start(window) + WINDOW_COLUMNS
@@ -78,4 +90,4 @@ class MelFeatures:
         if keep_from > self._first_column:
             self._columns = self._columns[keep_from - self._first_column :]
             self._first_column = keep_from
-        return [self._last] * copies
+        return [self._recent.add(self._last) for _ in range(copies)]

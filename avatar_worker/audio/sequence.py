@@ -5,6 +5,7 @@ give the same vectors for a whole file.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from avatar_worker.audio.context import CONTEXT_FEATURES
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import FeatureError
 from avatar_worker.audio.features import DEAF, Encoder
@@ -49,6 +51,7 @@ class SoundFeatures(Sequence[Tensor]):
         self._columns = log_mel(samples)
         self._n_windows = window_count(len(self._columns))
         self._n_features = frame_count(len(samples))
+        self._encoding = lru_cache(maxsize=2 * CONTEXT_FEATURES)(self._encode)
 
     def __len__(self) -> int:
         return self._n_features
@@ -62,6 +65,12 @@ class SoundFeatures(Sequence[Tensor]):
     def __getitem__(self, feature: int) -> Tensor:  # type: ignore[override]  # no slices
         if not 0 <= feature < self._n_features:
             raise IndexError(feature)
+        if self._encoder.context is None:
+            return self._encoding(feature)
+        seen = range(feature + 1 - CONTEXT_FEATURES, feature + 1)
+        return self._encoder.context.last([self._encoding(max(0, number)) for number in seen])
+
+    def _encode(self, feature: int) -> Tensor:
         first, end = self.window_columns(feature)
         return self._encoder.encode(self._columns[first:end])
 

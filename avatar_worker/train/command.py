@@ -114,7 +114,6 @@ def train(options: argparse.Namespace) -> None:
     if options.restart:
         forget(options.workspace)
     if state is not None:
-        trainer.restore(state)
         if options.begin_from is not None:
             log.info("--from is for a new run; this one goes on")
         log.info("going on after %d steps", trainer.progress.step)
@@ -150,7 +149,9 @@ def _prepare_head(
     log.info("%d frames, %.1f %% of the cells can hold the head", len(data.frames),
              100 * data.hull.mean())  # fmt: skip
     trainer = Trainer(data, kernel, options.seed)
-    if hearing.networks is not None and state is None:
+    if state is not None:
+        trainer.restore(state, hearing.networks)
+    elif hearing.networks is not None:
         trainer.borrow_ears(hearing.networks)
     return trainer, _held_out(options, eye, hearing)
 
@@ -190,7 +191,10 @@ def _prepare_torso(
             log.info("no scores: %s", error)
             scorer = None
     log.info("%d frames", len(data.targets))
-    return TorsoTrainer(data, head, options.seed, options.device), scorer
+    trainer = TorsoTrainer(data, head, options.seed, options.device)
+    if state is not None:
+        trainer.restore(state)
+    return trainer, scorer
 
 
 def _held_out(options: argparse.Namespace, eye: EyeMode, hearing: Hearing) -> HeldOut | None:

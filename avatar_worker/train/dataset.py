@@ -43,7 +43,7 @@ class TrainingData:
         size: width and height in pixels.
         hull: cells that may be occupied. [128³]
         aabb: box of the head.
-        fingerprint: tells this data from other data.
+        fingerprint: tells these frames from others, however they are heard.
     """
 
     frames: Sequence[FramePixels]
@@ -91,7 +91,7 @@ def read_training_data(
         size=(footage.width, footage.height),
         hull=hull.cells(),
         aabb=AABB,
-        fingerprint=_fingerprint(footage, eye, windows),
+        fingerprint=_fingerprint(footage, eye),
     )
 
 
@@ -115,8 +115,7 @@ def audio_windows(
     return torch.stack(windows)
 
 
-def _fingerprint(footage: Footage, eye: EyeMode, windows: Tensor) -> str:
+def _fingerprint(footage: Footage, eye: EyeMode) -> str:
     digest = hashlib.sha256(f"{footage.image_ids}{footage.intrinsics}{eye}".encode())
     digest.update(footage.poses.tobytes())
-    digest.update(windows.numpy().tobytes())
     return digest.hexdigest()

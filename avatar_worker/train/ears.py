@@ -26,8 +26,8 @@ from avatar_worker.train.schedule import (
     VECTORS_FROM_STEP,
 )
 
-ADAPTING_STEPS: Final = 1000
-ADAPTING_RATE: Final = 2e-4
+ADAPTING_STEPS: Final = 200
+ADAPTING_RATE: Final = 1e-4
 ADAPTING_FRAMES: Final = 128
 
 

@@ -13,6 +13,7 @@ from avatar_worker.character import bundle_head_state, load_bundle
 from avatar_worker.trained import ENCODER_FILE, read_encoder
 
 NETWORKS_FILE: Final = "audio_networks.safetensors"
+CONTEXT_ENCODER_FILE: Final = "audio_encoder.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ def open_hearing(folder: Path, encoder: Path | None = None, ears: Path | None = 
     Args:
         folder: data folder.
         encoder: its file; None for `audio_visual_encoder.pth` in or beside the data folder.
-        ears: a character bundle, or a folder with an encoder and `audio_networks.safetensors`:
-            both are taken from there.
+        ears: a character bundle, or a folder with `audio_encoder.safetensors` and
+            `audio_networks.safetensors`: both are taken from there.
 
     Raises:
         EncoderError: there is no encoder, or something is refused.
@@ -46,7 +47,9 @@ def open_hearing(folder: Path, encoder: Path | None = None, ears: Path | None = 
     if ears is None:
         return Hearing(open_encoder(folder, encoder))
     if (ears / NETWORKS_FILE).is_file():
-        return Hearing(open_encoder(ears, None), read_encoder(ears / NETWORKS_FILE))
+        return Hearing(
+            open_encoder(ears, ears / CONTEXT_ENCODER_FILE), read_encoder(ears / NETWORKS_FILE)
+        )
     audio = load_bundle(ears).audio
     if audio is None or not isinstance(audio.encoder, AveEncoder):
         raise EncoderError(f"{ears} does not hear with an audio-visual encoder")

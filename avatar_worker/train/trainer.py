@@ -6,6 +6,7 @@ the number of threads, a run that was stopped and resumed goes on bit for bit as
 been.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -53,7 +54,7 @@ FADING: Final = (0.8, 0.95)
 
 LANES: Final = 16
 KIND: Final = "head"
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Trainer:
         fading = FADING[len(data.frames) >= MANY_FRAMES]
         self.occupancy: Final = TrainedOccupancy(data.hull, fading, self._device)
         self._windows = data.windows.to(self._device)
+        self._heard = hashlib.sha256(data.windows.numpy().tobytes()).hexdigest()
         self.ears: Ears = OwnEars(self.head, self._windows)
         self._eyes, self._poses = data.eyes.to(self._device), data.poses.to(self._device)
         self.progress: HeadProgress = HeadProgress()
@@ -217,24 +219,39 @@ class Trainer:
             "occupancy": self.occupancy.state(),
             "ears": self.ears.state(),
             "data": self.data.fingerprint,
+            "heard": self._heard,
         }
 
     @torch.no_grad()
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], networks: Mapping[str, Tensor] | None = None) -> None:
         """The inverse of `state`.
 
+        Args:
+            state: of the run.
+            networks: audio networks that a head with borrowed ears hears with from now on; its
+                frames keep the vectors that their pictures taught them. None for those it has.
+
         Raises:
-            TrainingError: the state is of another data folder, or of another version.
+            TrainingError: the state is of another data folder, of another version, or of a head
+                that hears otherwise.
         """
         require_own(state, version=STATE_VERSION, data=self.data.fingerprint)
+        is_borrowing = bool(state["ears"])
+        if networks is not None and not is_borrowing:
+            raise TrainingError("the workspace's head has ears of its own: --ears needs --restart")
+        if networks is None and state["heard"] != self._heard:
+            raise TrainingError(
+                "the workspace was trained with another audio encoder; name that one, choose "
+                "another workspace or --restart"
+            )
         self.progress = HeadProgress(**state["progress"])
         self.head.tables.copy_(state["tables"])
         self._squares.copy_(state["squares"])
         self.head.code.copy_(state["code"])
         for key, tensor in self.head.weights.items():
             tensor.copy_(state["weights"][key])
-        if state["ears"]:
-            self.borrow_ears(None)
+        if is_borrowing:
+            self.borrow_ears(networks)
         self._optimiser.load_state_dict(state["optimiser"])
         self._random.set_state(state["random"])
         self.occupancy.restore(state["occupancy"])

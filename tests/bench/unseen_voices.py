@@ -8,18 +8,21 @@ frame, so a linear fit on the training frames says what a character's audio vect
 reading is then put to the test: on the person's held-out sentences, and on the test sets of the
 audio encoder's recipe (`--speech`). The table has the share of the nine mouth parameters' variance
 that is explained (mean R²) and how many lip closures were found and invented (F1). A character is
-a bundle, a workspace or a checkpoint, and hears with the recipe's encoder.
+a bundle, which hears with its own encoder, or a workspace or checkpoint, which hears with
+`export/audio_encoder.safetensors` of the recipe.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from avatar_worker.audio.encoder import AveEncoder
+from avatar_worker.character import load_bundle
 from avatar_worker.commands.render import find_bundle
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
 from avatar_worker.recipes.audio_encoder.gate_step import FILE_NAME
@@ -33,75 +36,92 @@ from avatar_worker.recipes.people.script import SpokenTrack
 from avatar_worker.render.data_folder import Split, read_split
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.dataset import audio_windows
-from avatar_worker.train.hearing import open_encoder
+from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, open_encoder
 from avatar_worker.train.warm_start import read_source
 
 Floats = NDArray[np.float32]
-Hear = Callable[[torch.Tensor], Floats]
-"""Windows [n, 8, 512] → audio vectors [n, 32]."""
 
 
-def hearing_of(character: str) -> Hear:
-    """The audio networks of a character."""
-    found = read_source(find_bundle(character))
-    state = {key: tensor.float() for key, tensor in found.items() if is_audio_weight(key)}
+class Hearing:
+    """Encoder and audio networks of a character.
+
+    Args:
+        character: bundle, workspace or checkpoint.
+        otherwise: encoder of what is no bundle.
+    """
+
+    def __init__(self, character: str, otherwise: AveEncoder) -> None:
+        path = find_bundle(character)
+        found = read_source(path)
+        self._networks = {k: tensor.float() for k, tensor in found.items() if is_audio_weight(k)}
+        self.encoder = otherwise
+        if not (path / "checkpoints").is_dir() and path.suffix != ".pth":
+            audio = load_bundle(path).audio
+            assert audio is not None
+            assert isinstance(audio.encoder, AveEncoder), f"{path} does not hear as these do"
+            self.encoder = audio.encoder
 
     @torch.inference_mode()
-    def hear(windows: torch.Tensor) -> Floats:
-        vectors: Floats = torch.cat([audio_vectors(state, w) for w in windows.split(512)]).numpy()
+    def __call__(self, windows: torch.Tensor) -> Floats:
+        """[n, 8, 512] → audio vectors [n, 32]."""
+        parts = [audio_vectors(self._networks, each) for each in windows.split(512)]
+        vectors: Floats = torch.cat(parts).numpy()
         return vectors
 
-    return hear
+    def of_set(self, heard: HeardFrames) -> Floats:
+        """Audio vectors of frames with the features of the recipe's encoder."""
+        context = self.encoder.context
+        read = heard if context is None else heard.in_context(context)
+        return self(read.windows(torch.arange(len(read.features))))
 
 
 class Footage:
-    """What a drawn person's mouth did, and what is heard of it.
+    """What a drawn person's mouth did.
 
     Args:
         work: folder of the person's recipe.
-        encoder: audio-visual encoder.
     """
 
-    def __init__(self, work: Path, encoder: Path) -> None:
-        self._work, self._data = work, work / "data"
-        self._encoder = open_encoder(self._data, encoder)
+    def __init__(self, work: Path) -> None:
+        self._data = work / "data"
         self._marks = SpokenTrack.read(work).marks
         self._first = sum(frame.kind == "idle" for frame in Plan.read(work / "plan.json").frames)
 
-    def frames(self, split: Split) -> tuple[torch.Tensor, Floats]:
-        """Windows and mouth parameters of the speaking frames of a split."""
+    def frames(self, split: Split, hearing: Hearing) -> tuple[Floats, Floats]:
+        """Audio vectors and mouth parameters of the speaking frames of a split."""
         footage = read_split(self._data, split, "upper")
-        windows = audio_windows(footage, self._encoder, lambda *_: None)
+        windows = audio_windows(footage, hearing.encoder, lambda *_: None)
         since_start = np.array(footage.audio_ids) - self._first
         speaks = since_start >= 0
         mouth, _ = mouth_curves(self._marks, (since_start[speaks] + 0.5) / FPS)
-        return windows[torch.from_numpy(speaks)], mouth
+        return hearing(windows[torch.from_numpy(speaks)]), mouth
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     options = build_parser().parse_args(arguments)
-    encoder_file = options.speech / "export" / FILE_NAME
-    encoder = encoder_of(torch.load(encoder_file, weights_only=True))
-    footage = Footage(options.work, encoder_file)
-    windows, mouth = footage.frames("train")
-    held_windows, held_mouth = footage.frames("val")
-    readers = {}
-    for name in options.character:
-        hear = hearing_of(name)
-        readers[name] = hear, Readout.fitted(hear(windows), mouth)
-    print(f"{'':24}" + "".join(f"{name:>28}" for name in readers))
+    export = options.speech / "export"
+    encoder = encoder_of(torch.load(export / FILE_NAME, weights_only=True))
+    otherwise = open_encoder(options.work, export / CONTEXT_ENCODER_FILE)
+    footage = Footage(options.work)
+    characters = [Hearing(name, otherwise) for name in options.character]
+    readings = [Readout.fitted(*footage.frames("train", each)) for each in characters]
+    print(f"{'':24}" + "".join(f"{name:>28}" for name in options.character))
 
-    def line(name: str, windows: torch.Tensor, mouth: Floats, sounds: NDArray[np.int32]) -> None:
-        found = [score(mouth, read(hear(windows)), sounds) for hear, read in readers.values()]
-        print(f"{name:24}" + "".join(f"{_said(each):>28}" for each in found), flush=True)
+    def line(name: str, scores: list[Score]) -> None:
+        print(f"{name:24}" + "".join(f"{_said(each):>28}" for each in scores), flush=True)
 
-    line("held-out sentences", held_windows, held_mouth, np.zeros(len(held_mouth), np.int32))
+    held_out = []
+    for hearing, read in zip(characters, readings, strict=True):
+        said, mouth = footage.frames("val", hearing)
+        held_out.append(score(mouth, read(said), np.zeros(len(mouth), np.int32)))
+    line("held-out sentences", held_out)
     for path in sorted((options.speech / "features").glob("test-*.npz")):
-        windows_of_set = Windows.load(path)
-        heard = HeardFrames.of(windows_of_set, encode_windows(encoder, windows_of_set))
-        everything = heard.windows(torch.arange(len(heard.features)))
-        line(path.stem, everything, heard.targets[:, :-1].numpy(), windows_of_set.sounds)
+        windows = Windows.load(path)
+        heard = HeardFrames.of(windows, encode_windows(encoder, windows))
+        mouth = heard.targets[:, :-1].numpy()
+        pairs = zip(characters, readings, strict=True)
+        line(path.stem, [score(mouth, r(h.of_set(heard)), windows.sounds) for h, r in pairs])
     return 0
 
 

@@ -53,7 +53,7 @@ class Seeds:
         _save(folder / "head.pth", head)
         _save(folder / "torso.pth", {**head, "model": {**head["model"], **_torso()}})
         _save(folder / "hubert.pth", {**head, "model": _hubert(head["model"])})
-        encoder = {key: torch.zeros(shape) for key, shape in expected_tensors().items()}
+        encoder = {key: torch.zeros(shape) for key, shape in expected_tensors(context=True).items()}
         _save(folder / "encoder.pth", encoder)
         shutil.copy(next((mini.WORKSPACE / "checkpoints").iterdir()), folder / "trained.pth")
         for split in ("train", "val"):

@@ -1,4 +1,4 @@
-"""The encoder that is trained, and the heads that teach it.
+"""The encoder that is trained, the heads that teach it, and the network that reads its features.
 
 The blocks are those of `avatar_worker.audio.encoder`, here with the normalisation kept apart.
 Parameter names are those of the `audio_visual_encoder.pth` that SyncTalk characters are driven by,
@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avatar_worker.audio.encoder import BLOCKS, FEATURE_DIM, NORM_EPSILON, Block
+from avatar_worker.audio.context import FEATURE_DIM, KERNELS, PREFIX, beside_kernel, context_tensors
+from avatar_worker.audio.encoder import BLOCKS, NORM_EPSILON, Block
 from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS
 from avatar_worker.recipes.speech.phones import PHONES
 
@@ -56,3 +57,35 @@ class Heads(nn.Module):
         kept = self.dropout(features)
         mouth = self.mouth(kept).reshape(-1, INSTANTS, len(PARAMETERS))
         return mouth, self.phone(kept)
+
+
+class TrainedContext(nn.Module):
+    """`audio.context.Context` with the normalisation kept apart, and dropout before the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = [s for key, s in context_tensors().items() if key.endswith("weight")]
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(n_in, n_out, kernel), nn.BatchNorm1d(n_out, eps=NORM_EPSILON))
+            for n_out, n_in, kernel in shapes
+        )
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[n, t, 512]` → `[n, t − 7, 512]`."""
+        x = features.transpose(1, 2)
+        for index, (kernel, layer) in enumerate(zip(KERNELS, self.layers, strict=True)):
+            y = layer(self.dropout(x) if index == len(KERNELS) - 1 else x)
+            x = torch.relu(y if kernel == 1 else y + beside_kernel(x, kernel))
+        return x.transpose(1, 2)
+
+    @torch.no_grad()
+    def tensors(self) -> dict[str, Tensor]:
+        """As an encoder file has them: normalisation folded into the convolutions; once trained."""
+        self.eval()
+        found = {}
+        for index, layer in enumerate(self.layers):
+            folded = nn.utils.fusion.fuse_conv_bn_eval(layer[0], layer[1])
+            found[f"{PREFIX}{index}.weight"] = folded.weight.detach()
+            found[f"{PREFIX}{index}.bias"] = folded.bias.detach()
+        return found

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.recipes.audio_encoder.feature_step import Windows, sound_windows
 from avatar_worker.recipes.audio_encoder.gate_step import FILE_NAME, GateError, encoder_file
@@ -16,7 +17,7 @@ from avatar_worker.recipes.audio_encoder.networks_step import (
     loss_of,
     make_networks,
 )
-from avatar_worker.train.hearing import NETWORKS_FILE
+from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE
 
 pytestmark = pytest.mark.unit
 
@@ -72,6 +73,7 @@ def test_the_step_writes_what_a_trainer_takes(tmp_path, capsys):
     assert "| one (" in capsys.readouterr().out
     written = load_file(tmp_path / "export" / NETWORKS_FILE)
     assert AudioNetworks(written).has_attention
+    assert AveEncoder(load_file(tmp_path / "export" / CONTEXT_ENCODER_FILE)).context is not None
     make_networks(tmp_path, steps=3)  # from the features that are kept
     assert "encoded" not in capsys.readouterr().out
     again = load_file(tmp_path / "export" / NETWORKS_FILE)

@@ -3,7 +3,6 @@ import pytest
 
 from avatar_worker.audio.features import AudioFeatureStream, whole_file
 from avatar_worker.audio.mel import log_mel
-from avatar_worker.audio.mel_features import MelFeatures
 from avatar_worker.audio.window import frame_count
 from tests.unit.avatar_worker import mini
 
@@ -77,7 +76,7 @@ def test_inside_a_segment_both_edges_agree():
 
 
 def test_a_segment_between_silences_is_the_middle_of_a_file_with_silence_around():
-    n_silent = MelFeatures.silent_frames
+    n_silent = mini.audio_model().lead_in().silent_frames
     silence = np.zeros(n_silent * 640, np.float32)
     padded = whole_file(mini.audio_model(), np.concatenate((silence, VOICE, silence)))
     found = cut_vectors([len(VOICE)], "silence")

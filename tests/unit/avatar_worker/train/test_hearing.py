@@ -1,6 +1,6 @@
 """A head can borrow ears that know speech: pictures say what they should have heard."""
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,11 @@ from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.ears import BorrowedEars
 from avatar_worker.train.errors import TrainingError
-from avatar_worker.train.hearing import NETWORKS_FILE, open_hearing
+from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE, open_hearing
 from avatar_worker.train.kernels import TrainerKernel, TwinKernel
 from avatar_worker.train.trainer import Trainer
 from avatar_worker.train.warm_start import read_source, take_over
-from avatar_worker.trained import ENCODER_FILE
+from avatar_worker.trained import read_encoder
 from tests.unit.avatar_worker import mini
 from tests.unit.avatar_worker.train.test_resuming import N_STEPS, compiled, made_up_data, trained
 
@@ -90,6 +90,28 @@ def test_a_resumed_run_hears_with_the_same_ears(
     assert torch.equal(resumed.ears.vectors, whole.ears.vectors)
 
 
+def test_a_run_goes_on_with_other_ears(kernel: TrainerKernel, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("avatar_worker.train.ears.VECTORS_FROM_STEP", 2)
+    before = trained(borrowing(kernel), N_STEPS)
+    assert isinstance(before.ears, BorrowedEars)
+    heard_otherwise = replace(made_up_data(), windows=made_up_data().windows + 0.1)
+    better = {key: tensor * 1.1 for key, tensor in ears().items()}
+    after = Trainer(heard_otherwise, kernel)
+    with pytest.raises(TrainingError, match="another audio encoder"):
+        after.restore(before.state())
+    after.restore(before.state(), better)
+    assert isinstance(after.ears, BorrowedEars)
+    assert torch.equal(after.ears.vectors, before.ears.vectors)  # what pictures taught stays
+    assert all(torch.equal(after.head.weights[key], tensor) for key, tensor in better.items())
+    trained(after, 2)
+
+
+def test_a_run_with_ears_of_its_own_takes_no_others(kernel: TrainerKernel):
+    own = trained(Trainer(made_up_data(), kernel), 1)
+    with pytest.raises(TrainingError, match="--restart"):
+        Trainer(made_up_data(), kernel).restore(own.state(), ears())
+
+
 def test_a_warm_start_leaves_borrowed_ears_alone(kernel: TrainerKernel):
     trainer = borrowing(kernel)
     taken = take_over(trainer.tensors(), read_source(SHIPPED_CHARACTER))
@@ -111,7 +133,7 @@ def test_a_character_lends_encoder_and_networks():
 
 
 def test_a_folder_of_the_encoders_recipe_lends_both(tmp_path: Path):
-    shutil.copy(mini.ENCODER, tmp_path / ENCODER_FILE)
+    save_file(read_encoder(mini.ENCODER), tmp_path / CONTEXT_ENCODER_FILE)
     save_file(ears(), tmp_path / NETWORKS_FILE)
     hearing = open_hearing(mini.DATA, ears=tmp_path)
     assert hearing.networks is not None
