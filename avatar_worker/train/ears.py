@@ -26,7 +26,7 @@ from avatar_worker.train.schedule import (
     VECTORS_FROM_STEP,
 )
 
-ADAPTING_STEPS: Final = 200
+ADAPTING_STEPS: Final = 100
 ADAPTING_RATE: Final = 1e-4
 ADAPTING_FRAMES: Final = 128
 

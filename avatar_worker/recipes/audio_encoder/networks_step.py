@@ -53,7 +53,7 @@ from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE
 from avatar_worker.whole_files import write_whole
 
 _STEPS, _SEQUENCES, _FRAMES = 12_000, 20, 24
-_RATE, _LAST_RATE, _WEIGHT_DECAY, _DROPOUT = 2e-3, 2e-5, 1e-2, 0.05
+_RATE, _LAST_RATE, _WEIGHT_DECAY, _DROPOUT = 2e-3, 2e-5, 1e-2, 0.15
 _EVERY = 2
 """Every second sound of the training sets: more of them teach nothing more."""
 
