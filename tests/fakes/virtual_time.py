@@ -3,9 +3,14 @@
 import asyncio
 import selectors
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+
+RESOLUTION_S: Final = 1e-9
+"""Timers that are due within this run early, as asyncio does; so looking at the clock again must
+find it further on, else whoever waits for the rest of it waits for ever."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -16,7 +21,7 @@ class _JumpingSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("nothing will ever happen: the loop waits without a timer")
-        self.now += max(0.0, timeout)
+        self.now += max(RESOLUTION_S, timeout)
         return super().select(0)
 
 

@@ -1,6 +1,7 @@
 """Sound and picture in step, exactly once, whatever arrives when. Simulated clock throughout."""
 
 import asyncio
+import math
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from avatar_contracts.audio import CHUNK_SAMPLES, FRAME_SAMPLES
 from avatar_contracts.messages import PlayoutAlive, PlayoutReady
+from avatar_worker.picture_show import sleep_until
 from tests.fakes.virtual_time import run_in_virtual_time
 from tests.unit.avatar_worker.stage import LOOK_AHEAD, Stage
 
@@ -248,6 +250,19 @@ def test_real_time_sound_is_played_without_running_out() -> None:
             assert stage.heard() == stage.spoken[1]
             assert stage.playout.counts.starved == 0
             assert stage.playout.pictures.counts.repeated <= 1
+
+    run_in_virtual_time(main())
+
+
+def test_the_simulated_clock_comes_to_every_time() -> None:
+    """Else a picture that is due in less than a nanosecond is waited for without end."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        due = math.nextafter(loop.time(), math.inf)
+        for _ in range(3):
+            await sleep_until(due, asyncio.Event())
+        assert loop.time() >= due
 
     run_in_virtual_time(main())
 
