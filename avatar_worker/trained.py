@@ -63,6 +63,11 @@ MAX_ENCODER_BYTES: Final = 256 * 1024**2
 MOST_HEARD: Final = 5000
 """Frames of its own sound that say what a character can say: 200 s, half a minute of encoding."""
 
+FURTHER: Final = 1.5
+"""Other voices may take the mouth further from rest than its own: by so much. Without, three of 48
+pictures of a voice never heard had up to 60 pixels that differed by more than 1, with 1.25 one
+picture had two, with 1.5 none had any; 3 % fewer samples are spared."""
+
 MAX_OFFSET: Final = 1e4
 """Degrees or units that training can have moved a camera by; more cannot be."""
 
@@ -156,8 +161,8 @@ class TrainedFolder:
     def moments(self, encoder: Path | None) -> list[Moment]:
         """What the character does in its footage and could do: for `finer_grid.find_empty`.
 
-        Its own sound, the first minutes of it, and silence; brows and eyes of all frames that the
-        head was trained on, whatever part of them is played.
+        Its own sound, the first minutes of it, as it is heard and `FURTHER` from rest, and silence;
+        brows and eyes of all frames that the head was trained on, whatever part of them is played.
 
         Raises:
             AudioError: the sound or its features are absent or refused.
@@ -171,12 +176,12 @@ class TrainedFolder:
         else:
             heard = read_features(self.footage.folder / FEATURE_FILES[kind], self.networks)
             rest = self.unheard()
-        said = islice(vectors(self.networks, heard, self.mode), MOST_HEARD)
+        said = np.stack([rest, *islice(vectors(self.networks, heard, self.mode), MOST_HEARD)])
         eyes = self.footage.eyes
         with suppress(DataFolderError):
             eye = self.checkpoint.flavour.eye
             eyes = np.concatenate((eyes, read_split(self.footage.folder, "train", eye).eyes))
-        return choose_moments(np.stack((rest, *said)), eyes)
+        return choose_moments(np.concatenate((said, rest + FURTHER * (said - rest))), eyes)
 
     def finer_grid(self, encoder: Path | None) -> FinerGrid | None:
         """Which samples the compiled kernel may spare; None, and the log says why, if none.
