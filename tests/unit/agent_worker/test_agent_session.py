@@ -140,7 +140,7 @@ async def test_three_interruptions_leave_three_true_lines_in_the_history() -> No
         for turn in range(1, 4):
             handle = it.session.say(LONG)
             await until(lambda turn=turn: it.started == turn, 10)
-            await asyncio.sleep(0.6)  # let some of it be heard
+            await until(lambda: it.captions.text.rpartition("|")[2].count(" ") >= 3, 10)
             await it.session.interrupt()
             await asyncio.wait_for(handle.wait_for_playout(), 3)
         lines = said(it.session)
