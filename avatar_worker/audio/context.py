@@ -10,7 +10,8 @@ their input. Eight features become one.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 import torch
@@ -42,9 +43,17 @@ def has_context(state: Mapping[str, Tensor]) -> bool:
     return any(key.startswith(PREFIX) for key in state)
 
 
-def beside_kernel(x: Float[Tensor, "n c t"], kernel: int) -> Float[Tensor, "n c s"]:
-    """What a layer adds of its input: the steps under the kernel's middle."""
-    return x[:, :, kernel // 2 : x.shape[2] - (kernel - 1) // 2]
+def through(
+    layers: Iterable[Callable[[Tensor], Tensor]], features: Float[Tensor, "n t 512"]
+) -> Float[Tensor, "n t-7 512"]:
+    """The network's arithmetic, whatever its convolutions are, in training or in use."""
+    x = features.transpose(1, 2)
+    for kernel, layer in zip(KERNELS, layers, strict=True):
+        y = layer(x)
+        if kernel > 1:  # the steps under the kernel's middle
+            y = y + x[:, :, kernel // 2 : x.shape[2] - (kernel - 1) // 2]
+        x = torch.relu(y)
+    return x.transpose(1, 2)
 
 
 class Context:
@@ -56,18 +65,18 @@ class Context:
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._layers = [
-            (state[f"{PREFIX}{n}.weight"].float(), state[f"{PREFIX}{n}.bias"].float())
+            partial(
+                conv1d,
+                weight=state[f"{PREFIX}{n}.weight"].float(),
+                bias=state[f"{PREFIX}{n}.bias"].float(),
+            )
             for n in range(len(KERNELS))
         ]
 
     @torch.inference_mode()
     def read(self, features: Float[Tensor, "n t 512"]) -> Float[Tensor, "n t-7 512"]:
         """Sequences of features, each one but the first seven after those before it."""
-        x = features.transpose(1, 2)
-        for kernel, (weight, bias) in zip(KERNELS, self._layers, strict=True):
-            y = conv1d(x, weight, bias)
-            x = torch.relu(y if kernel == 1 else y + beside_kernel(x, kernel))
-        return x.transpose(1, 2)
+        return through(self._layers, features)
 
     @one_thread()
     def last(self, features: list[Tensor]) -> Float[Tensor, "512"]:

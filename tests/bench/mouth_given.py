@@ -21,50 +21,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS, mouth_curves
-from avatar_worker.recipes.people.camera import FPS
-from avatar_worker.recipes.people.plan import Plan
-from avatar_worker.recipes.people.script import SpokenTrack
+from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS
 from avatar_worker.render.data_folder import read_split
 from avatar_worker.train.checkpoints import read_state
+from tests.bench.drawn_mouth import DrawnMouth
 from tests.bench.face_quality import Sitter, find_sitter, score, table
 
 STEPS, BATCH, RATE, LAST_RATE = 6_000, 256, 3e-3, 1e-4
 HIDDEN = 128
 
 
-class Mouths:
-    """What a drawn person's mouth does.
-
-    Args:
-        work: folder of the person's recipe.
-    """
-
-    def __init__(self, work: Path) -> None:
-        self._marks = SpokenTrack.read(work).marks
-        self._first = sum(frame.kind == "idle" for frame in Plan.read(work / "plan.json").frames)
-
-    def around(self, numbers: Sequence[int]) -> Tensor:
-        """Parameters of the frames before, at and after some, and whether somebody speaks."""
-        spoken = np.array(numbers) - self._first
-        parts = []
-        for step in (-1, 0, 1):
-            mouth, _ = mouth_curves(self._marks, (spoken + step + 0.5) / FPS)
-            parts.append(np.where(spoken[:, None] + step < 0, 0.0, mouth))
-        return torch.from_numpy(np.concatenate((*parts, spoken[:, None] >= 0), 1)).float()
+def around(mouth: DrawnMouth, numbers: Sequence[int]) -> Tensor:
+    """Parameters of the frames before, at and after some, and whether somebody speaks."""
+    parts = [mouth.parameters([number + step for number in numbers]) for step in (-1, 0, 1)]
+    return torch.from_numpy(np.concatenate((*parts, mouth.speaks(numbers)[:, None]), 1)).float()
 
 
 @dataclass(frozen=True, slots=True)
 class Told(Sitter):
     """A head that is told the mouth instead of hearing it."""
 
-    mouths: Mouths
+    mouth: DrawnMouth
     vector_of: nn.Module
 
     def vectors(self, data: Path, numbers: Sequence[int]) -> list[NDArray[np.float32]]:
         """Audio vectors of the mouth in these 40 ms."""
         with torch.inference_mode():
-            return list(self.vector_of(self.mouths.around(numbers)).numpy())
+            return list(self.vector_of(around(self.mouth, numbers)).numpy())
 
 
 def taught(mouths: Tensor, vectors: Tensor) -> nn.Module:
@@ -100,10 +83,10 @@ def main() -> int:
     assert state is not None, f"{options.workspace} holds no training"
     assert state["ears"], "the head was trained with ears of its own: its frames have no vectors"
     heard = find_sitter(str(options.workspace), data, options.ave)
-    mouths = Mouths(options.work)
-    trained = mouths.around(read_split(data, "train", heard.eye).audio_ids)
+    mouth = DrawnMouth(options.work)
+    trained = around(mouth, read_split(data, "train", heard.eye).audio_ids)
     told = Told(
-        "mouth given", heard.head, heard.eye, heard.networks, heard.encoder, heard.mode, mouths,
+        "mouth given", heard.head, heard.eye, heard.networks, heard.encoder, heard.mode, mouth,
         taught(trained, state["ears"]["vectors"]),
     )  # fmt: skip
     columns = {

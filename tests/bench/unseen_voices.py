@@ -22,22 +22,18 @@ import torch
 from numpy.typing import NDArray
 
 from avatar_worker.audio.encoder import AveEncoder
-from avatar_worker.character import load_bundle
 from avatar_worker.commands.render import find_bundle
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
 from avatar_worker.recipes.audio_encoder.gate_step import FILE_NAME
-from avatar_worker.recipes.audio_encoder.mouth import mouth_curves
 from avatar_worker.recipes.audio_encoder.networks_step import HeardFrames
 from avatar_worker.recipes.audio_encoder.readout import Readout, encode_windows, encoder_of
 from avatar_worker.recipes.audio_encoder.scores import Score, score
-from avatar_worker.recipes.people.camera import FPS
-from avatar_worker.recipes.people.plan import Plan
-from avatar_worker.recipes.people.script import SpokenTrack
 from avatar_worker.render.data_folder import Split, read_split
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.dataset import audio_windows
-from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, open_encoder
+from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, open_encoder, open_hearing
 from avatar_worker.train.warm_start import read_source
+from tests.bench.drawn_mouth import DrawnMouth
 
 Floats = NDArray[np.float32]
 
@@ -52,14 +48,10 @@ class Hearing:
 
     def __init__(self, character: str, otherwise: AveEncoder) -> None:
         path = find_bundle(character)
-        found = read_source(path)
-        self._networks = {k: tensor.float() for k, tensor in found.items() if is_audio_weight(k)}
-        self.encoder = otherwise
+        self.encoder, found = otherwise, read_source(path)
         if not (path / "checkpoints").is_dir() and path.suffix != ".pth":
-            audio = load_bundle(path).audio
-            assert audio is not None
-            assert isinstance(audio.encoder, AveEncoder), f"{path} does not hear as these do"
-            self.encoder = audio.encoder
+            self.encoder = open_hearing(path, ears=path).encoder
+        self._networks = {k: tensor.float() for k, tensor in found.items() if is_audio_weight(k)}
 
     @torch.inference_mode()
     def __call__(self, windows: torch.Tensor) -> Floats:
@@ -75,26 +67,13 @@ class Hearing:
         return self(read.windows(torch.arange(len(read.features))))
 
 
-class Footage:
-    """What a drawn person's mouth did.
-
-    Args:
-        work: folder of the person's recipe.
-    """
-
-    def __init__(self, work: Path) -> None:
-        self._data = work / "data"
-        self._marks = SpokenTrack.read(work).marks
-        self._first = sum(frame.kind == "idle" for frame in Plan.read(work / "plan.json").frames)
-
-    def frames(self, split: Split, hearing: Hearing) -> tuple[Floats, Floats]:
-        """Audio vectors and mouth parameters of the speaking frames of a split."""
-        footage = read_split(self._data, split, "upper")
-        windows = audio_windows(footage, hearing.encoder, lambda *_: None)
-        since_start = np.array(footage.audio_ids) - self._first
-        speaks = since_start >= 0
-        mouth, _ = mouth_curves(self._marks, (since_start[speaks] + 0.5) / FPS)
-        return hearing(windows[torch.from_numpy(speaks)]), mouth
+def frames_of(work: Path, split: Split, hearing: Hearing) -> tuple[Floats, Floats]:
+    """Audio vectors and mouth parameters of a drawn person's speaking frames in a split."""
+    footage, mouth = read_split(work / "data", split, "upper"), DrawnMouth(work)
+    windows = audio_windows(footage, hearing.encoder, lambda *_: None)
+    speaks = mouth.speaks(footage.audio_ids)
+    said = hearing(windows[torch.from_numpy(speaks)])
+    return said, mouth.parameters(footage.audio_ids)[speaks]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,9 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export = options.speech / "export"
     encoder = encoder_of(torch.load(export / FILE_NAME, weights_only=True))
     otherwise = open_encoder(options.work, export / CONTEXT_ENCODER_FILE)
-    footage = Footage(options.work)
     characters = [Hearing(name, otherwise) for name in options.character]
-    readings = [Readout.fitted(*footage.frames("train", each)) for each in characters]
+    readings = [Readout.fitted(*frames_of(options.work, "train", each)) for each in characters]
     print(f"{'':24}" + "".join(f"{name:>28}" for name in options.character))
 
     def line(name: str, scores: list[Score]) -> None:
@@ -113,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     held_out = []
     for hearing, read in zip(characters, readings, strict=True):
-        said, mouth = footage.frames("val", hearing)
+        said, mouth = frames_of(options.work, "val", hearing)
         held_out.append(score(mouth, read(said), np.zeros(len(mouth), np.int32)))
     line("held-out sentences", held_out)
     for path in sorted((options.speech / "features").glob("test-*.npz")):

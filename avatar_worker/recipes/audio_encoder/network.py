@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avatar_worker.audio.context import FEATURE_DIM, KERNELS, PREFIX, beside_kernel, context_tensors
+from avatar_worker.audio.context import FEATURE_DIM, PREFIX, context_tensors, through
 from avatar_worker.audio.encoder import BLOCKS, NORM_EPSILON, Block
 from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS
 from avatar_worker.recipes.speech.phones import PHONES
@@ -69,15 +69,11 @@ class TrainedContext(nn.Module):
             nn.Sequential(nn.Conv1d(n_in, n_out, kernel), nn.BatchNorm1d(n_out, eps=NORM_EPSILON))
             for n_out, n_in, kernel in shapes
         )
-        self.dropout = nn.Dropout(0.1)
+        self.layers[-1].insert(0, nn.Dropout(0.1))
 
     def forward(self, features: Tensor) -> Tensor:
         """`[n, t, 512]` → `[n, t − 7, 512]`."""
-        x = features.transpose(1, 2)
-        for index, (kernel, layer) in enumerate(zip(KERNELS, self.layers, strict=True)):
-            y = layer(self.dropout(x) if index == len(KERNELS) - 1 else x)
-            x = torch.relu(y if kernel == 1 else y + beside_kernel(x, kernel))
-        return x.transpose(1, 2)
+        return through(self.layers, features)
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
@@ -85,7 +81,7 @@ class TrainedContext(nn.Module):
         self.eval()
         found = {}
         for index, layer in enumerate(self.layers):
-            folded = nn.utils.fusion.fuse_conv_bn_eval(layer[0], layer[1])
+            folded = nn.utils.fusion.fuse_conv_bn_eval(layer[-2], layer[-1])
             found[f"{PREFIX}{index}.weight"] = folded.weight.detach()
             found[f"{PREFIX}{index}.bias"] = folded.bias.detach()
         return found

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,11 +41,7 @@ from avatar_worker.recipes.audio_encoder.scores import Curves
 from avatar_worker.recipes.speech.phones import PHONES
 from avatar_worker.recipes.speech.utterance import SILENCE
 from avatar_worker.render.checkpoint_layout import Flavour, expected_shapes
-from avatar_worker.train.audio_networks import (
-    AUDIO_NETWORKS,
-    LAST_LAYER,
-    vectors_along,
-)
+from avatar_worker.train.audio_networks import AUDIO_NETWORKS, LAST_LAYER, vectors_along
 from avatar_worker.train.ears import hidden
 from avatar_worker.train.head import first_weights
 from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE
@@ -94,9 +89,7 @@ class HeardFrames:
 
         [k] → [k, before + 1 + after]
         """
-        numbers = chosen[:, None] + torch.arange(-before, after + 1)
-        first, last = self.ends[chosen].T[:, :, None]
-        return numbers.clamp(first, last)
+        return _beside(self.ends, chosen, before, after)
 
     def windows(self, chosen: Tensor, before: int = _BEFORE, after: int = _AFTER) -> Tensor:
         """Features that some frames see. [k, 8, 512]"""
@@ -116,13 +109,13 @@ class HeardFrames:
         last = np.searchsorted(sounds, sounds, side="right") - 1
         ends = torch.from_numpy(np.stack((first, last), axis=1))
         speaks = torch.from_numpy((windows.phones != PHONES.index(SILENCE)).astype(np.float32))
-        frames = HeardFrames(torch.from_numpy(features.astype(np.float16)), speaks, ends)
         steps = torch.arange(-_EDGE_FRAMES, _EDGE_FRAMES + 1)
         kernel = torch.exp(-0.5 * (steps / 2.0) ** 2)
-        around = frames.beside(torch.arange(len(speaks)), _EDGE_FRAMES, _EDGE_FRAMES)
+        around = _beside(ends, torch.arange(len(ends)), _EDGE_FRAMES, _EDGE_FRAMES)
         speaking = speaks[around] @ (kernel / kernel.sum())
         mouth = torch.from_numpy(windows.targets[:, 1].astype(np.float32))
-        return replace(frames, targets=torch.cat((mouth, speaking[:, None]), dim=1))
+        targets = torch.cat((mouth, speaking[:, None]), dim=1)
+        return HeardFrames(torch.from_numpy(features.astype(np.float16)), targets, ends)
 
     @staticmethod
     def joined(parts: list[HeardFrames]) -> HeardFrames:
@@ -148,7 +141,7 @@ def make_networks(work: Path, steps: int = _STEPS) -> None:
     path = work / "export" / FILE_NAME
     if not path.is_file():
         raise GateError(f"{path} is missing: run gate and export first")
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(1)
     state = torch.load(path, weights_only=True)
     encoder = encoder_of(state)
     folder = work / f"heard-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
@@ -269,3 +262,9 @@ def _of_training_set(path: Path, encoder: Encoder, folder: Path) -> HeardFrames:
         print(f"{path.stem}: {len(windows.starts)} windows encoded", flush=True)
     with np.load(kept) as file:
         return HeardFrames.of(windows, file["features"])
+
+
+def _beside(ends: Tensor, chosen: Tensor, before: int, after: int) -> Tensor:
+    numbers = chosen[:, None] + torch.arange(-before, after + 1)
+    first, last = ends[chosen].T[:, :, None]
+    return numbers.clamp(first, last)
