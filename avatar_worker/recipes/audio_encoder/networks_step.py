@@ -50,7 +50,7 @@ from avatar_worker.whole_files import write_whole
 _STEPS, _SEQUENCES, _FRAMES = 12_000, 20, 24
 _RATE, _LAST_RATE, _WEIGHT_DECAY, _DROPOUT = 2e-3, 2e-5, 1e-2, 0.15
 _EVERY = 2
-"""Every second sound of the training sets: more of them teach nothing more."""
+"""Every second sound of the training sets: all of them taught networks without context no more."""
 
 _CUT_SHARE = 0.15
 """Of sequences that end early: beyond a sound's end, features are zeros in use."""
