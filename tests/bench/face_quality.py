@@ -1,6 +1,7 @@
 """How like the footage characters are drawn, on frames that they were not trained on.
 
     python -m tests.bench.face_quality --data DIR --character A [--character B …] [--ave FILE]
+        [--truth DIR]
 
 Every character is drawn at the cameras and expressions of the folder's val split, heads before the
 folder's own torso and background, and hears the folder's sound with its own ears: `--character` is
@@ -10,6 +11,9 @@ none of them was trained on compares them fairly.
 
 Sound is heard as it is live: features of the whole track. The trainer's own scores know only those
 of the split's frames, so they differ where frames are missing between.
+
+With `--truth` (`tests.bench.drawn_again`) the frames of that folder are compared with its pictures,
+which have less noise than a film; the first column is the film itself.
 
 Means over the frames. PSNR against `gt_imgs`; sharpness is the variance of the Laplacian, drawn
 over true; distance of the mouth's landmarks (LMD) in pixels of a picture 512 px wide, found in both
@@ -117,35 +121,85 @@ def find_sitter(name: str, data: Path, ave: Path | None) -> Sitter:
     return Sitter(name, bundle.head, eye, audio.networks, audio.encoder, audio.mode)
 
 
-def score(
-    sitter: Sitter, data: Path, n_frames: int, threads: int, find: LandmarkFinder | None
-) -> dict[str, float]:
-    """Means over frames of the val split."""
-    footage = _spread(read_split(data, "val", sitter.eye), n_frames)
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What drawn pictures are measured by.
+
+    Attributes:
+        data: the folder.
+        n_frames: at most so many of its val split, spread.
+        truth: folder of pictures to compare with, and of what frames; None for `gt_imgs`.
+        find: landmarks of a picture; None where the models are missing.
+    """
+
+    data: Path
+    n_frames: int
+    truth: Path | None
+    find: LandmarkFinder | None
+
+    def footage(self, eye: EyeMode) -> Footage:
+        """The frames."""
+        footage = read_split(self.data, "val", eye)
+        there = [
+            index
+            for index, image_id in enumerate(footage.image_ids)
+            if self.truth is None or (self.truth / f"{image_id}.png").is_file()
+        ]
+        assert there, f"{self.truth} has no frame of the val split"
+        return _spread(footage, there, self.n_frames)
+
+    def filmed(self, image_id: int) -> NDArray[np.uint8]:
+        """A frame as the folder has it."""
+        return read_rgb(self.data / f"gt_imgs/{image_id}.jpg")
+
+    def values(self, footage: Footage, image_id: int, drawn: NDArray[np.uint8]) -> dict[str, float]:
+        """How like its frame a picture is."""
+        target = self.filmed(image_id)
+        if self.truth is not None:
+            target = read_rgb(self.truth / f"{image_id}.png")
+        landmarks = read_landmarks(self.data / f"ori_imgs/{image_id}.lms")
+        rectangles = face_rectangles(landmarks, footage.width, footage.height)
+        values = compare(drawn, target, rectangles)
+        values["eyes_db"] = eyes_db(drawn, target, rectangles)
+        if self.find is not None:
+            distance = landmark_distance(self.find, drawn, target)
+            if distance is not None:
+                values["lmd_px"] = distance * REFERENCE_WIDTH / footage.width
+        return values
+
+
+def score(sitter: Sitter, comparison: Comparison, threads: int) -> dict[str, float]:
+    """Means over the frames."""
+    footage = comparison.footage(sitter.eye)
     scenes = FootageScenes(footage, portrait=False)
     kernel = load_kernel()
     assert kernel is not None, "this processor has no kernel to draw with"
     painter = KernelPainter(sitter.head, kernel, threads)
-    found: dict[str, list[float]] = {}
-    heard = sitter.vectors(data, footage.audio_ids)
+    found: list[dict[str, float]] = []
+    heard = sitter.vectors(comparison.data, footage.audio_ids)
     for index, image_id in enumerate(tqdm(footage.image_ids, disable=None, leave=False)):
         scene = scenes.scene(index)
         drawn, counts = painter.draw(scene, heard[index], scene.eye, portrait=False, cap=None)
         weight = painter.layer(scene, heard[index], scene.eye)[..., 3]
-        target = read_rgb(data / f"gt_imgs/{image_id}.jpg")
-        landmarks = read_landmarks(data / f"ori_imgs/{image_id}.lms")
-        rectangles = face_rectangles(landmarks, footage.width, footage.height)
-        values = compare(drawn, target, rectangles)
-        values["eyes_db"] = eyes_db(drawn, target, rectangles)
+        values = comparison.values(footage, image_id, drawn)
         values["opaque"] = float((weight[head_mask(footage, image_id)] > OPAQUE).mean())
         values["used_samples"] = counts.used
-        if find is not None and (distance := landmark_distance(find, drawn, target)) is not None:
-            values["lmd_px"] = distance * REFERENCE_WIDTH / footage.width
-        for name, value in values.items():
-            found.setdefault(name, []).append(value)
-    return {name: float(np.mean(values)) for name, values in found.items()} | {
-        "frames": len(footage.image_ids)
-    }
+        found.append(values)
+    return _means(found)
+
+
+def score_film(comparison: Comparison) -> dict[str, float]:
+    """The same for the folder's own pictures."""
+    footage = comparison.footage("upper")
+    return _means(
+        [comparison.values(footage, each, comparison.filmed(each)) for each in footage.image_ids]
+    )
+
+
+def _means(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    names = sorted({name for values in found for name in values})
+    means = {n: float(np.mean([values[n] for values in found if n in values])) for n in names}
+    return means | {"frames": len(found)}
 
 
 def eyes_db(
@@ -168,10 +222,12 @@ def landmark_distance(
     return None if seen[0] is None or seen[1] is None else lmd_px(seen[0], seen[1])
 
 
-def _spread(footage: Footage, n: int) -> Footage:
-    """At most n frames, spread over the split."""
-    total = len(footage.image_ids)
-    chosen = sorted({round(k) for k in np.linspace(0, total - 1, min(n, total))})
+def _spread(footage: Footage, there: Sequence[int], n: int) -> Footage:
+    """At most n of some frames, spread."""
+    total = len(there)
+    chosen = [
+        there[k] for k in sorted({round(k) for k in np.linspace(0, total - 1, min(n, total))})
+    ]
     return Footage(
         folder=footage.folder,
         image_ids=tuple(footage.image_ids[i] for i in chosen),
@@ -207,15 +263,17 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="SyncTalk data folder")
     parser.add_argument("--character", action="append", help="bundle or workspace; default: mira")
     parser.add_argument("--ave", type=Path, help="audio encoder of workspaces")
+    parser.add_argument("--truth", type=Path, help="folder of pictures to compare with")
     parser.add_argument("--frames", type=int, default=60, help="at most so many, spread")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     cv2.setNumThreads(options.threads)
-    find, columns = _finder(), {}
+    comparison = Comparison(options.data, options.frames, options.truth, _finder())
+    columns = {"the film": score_film(comparison)} if options.truth else {}
     for name in options.character or ["mira"]:
         sitter = find_sitter(name, options.data, options.ave)
         label = sitter.name if sitter.name not in columns else name
-        columns[label] = score(sitter, options.data, options.frames, options.threads, find)
+        columns[label] = score(sitter, comparison, options.threads)
     frames = next(iter(columns.values()))["frames"]
     print(f"{options.data}: {frames} held-out frames, heads in whole pictures\n{table(columns)}")
     return 0

@@ -1,6 +1,7 @@
 """How well a drawn person's head draws sentences it never heard, when it is told the mouth.
 
     python -m tests.bench.mouth_given [--work var/mira] [--workspace var/mira/head] [--ave FILE]
+        [--truth DIR]
 
 What a character gets wrong in new sentences is the ear's part or the head's. Of a drawn person it
 is known what the mouth did, and a head that was trained with borrowed ears has an audio vector for
@@ -25,7 +26,7 @@ from avatar_worker.recipes.audio_encoder.mouth import PARAMETERS
 from avatar_worker.render.data_folder import read_split
 from avatar_worker.train.checkpoints import read_state
 from tests.bench.drawn_mouth import DrawnMouth
-from tests.bench.face_quality import Sitter, find_sitter, score, table
+from tests.bench.face_quality import Comparison, Sitter, find_sitter, score, table
 
 STEPS, BATCH, RATE, LAST_RATE = 6_000, 256, 3e-3, 1e-4
 HIDDEN = 128
@@ -73,6 +74,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("var/mira"))
     parser.add_argument("--workspace", type=Path, default=Path("var/mira/head"))
     parser.add_argument("--ave", type=Path, help="audio encoder of the workspace")
+    parser.add_argument("--truth", type=Path, help="as in `face_quality`")
     parser.add_argument("--frames", type=int, default=60, help="at most so many, spread")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -89,8 +91,9 @@ def main() -> int:
         "mouth given", heard.head, heard.eye, heard.networks, heard.encoder, heard.mode, mouth,
         taught(trained, state["ears"]["vectors"]),
     )  # fmt: skip
+    comparison = Comparison(data, options.frames, options.truth, find=None)
     columns = {
-        name: score(sitter, data, options.frames, options.threads, None)
+        name: score(sitter, comparison, options.threads)
         for name, sitter in (("as heard", heard), (told.name, told))
     }
     print(f"{data}: {columns['as heard']['frames']:.0f} held-out frames\n{table(columns)}")

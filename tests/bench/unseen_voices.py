@@ -9,7 +9,7 @@ reading is then put to the test: on the person's held-out sentences, and on the 
 audio encoder's recipe (`--speech`). The table has the share of the nine mouth parameters' variance
 that is explained (mean R²) and how many lip closures were found and invented (F1). A character is
 a bundle, which hears with its own encoder, or a workspace or checkpoint, which hears with
-`export/audio_encoder.safetensors` of the recipe.
+`export/audio_encoder.safetensors` of the recipe (`--ave` for another).
 """
 
 import argparse
@@ -22,11 +22,12 @@ import torch
 from numpy.typing import NDArray
 
 from avatar_worker.audio.encoder import AveEncoder
+from avatar_worker.audio.window import WINDOW_COLUMNS
 from avatar_worker.commands.render import find_bundle
+from avatar_worker.recipes.audio_encoder import mel
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
-from avatar_worker.recipes.audio_encoder.gate_step import FILE_NAME
 from avatar_worker.recipes.audio_encoder.networks_step import HeardFrames
-from avatar_worker.recipes.audio_encoder.readout import Readout, encode_windows, encoder_of
+from avatar_worker.recipes.audio_encoder.readout import Readout
 from avatar_worker.recipes.audio_encoder.scores import Score, score
 from avatar_worker.render.data_folder import Split, read_split
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
@@ -60,9 +61,11 @@ class Hearing:
         vectors: Floats = torch.cat(parts).numpy()
         return vectors
 
-    def of_set(self, heard: HeardFrames) -> Floats:
-        """Audio vectors of frames with the features of the recipe's encoder."""
-        context = self.encoder.context
+    def of_set(self, windows: Windows) -> Floats:
+        """Audio vectors of a set of the recipe."""
+        columns, context = mel.network_scale(windows.mel.astype(np.float32)), self.encoder.context
+        seen = (columns[start : start + WINDOW_COLUMNS] for start in windows.starts)
+        heard = HeardFrames.of(windows, np.stack([self.encoder.encode(w).numpy() for w in seen]))
         read = heard if context is None else heard.in_context(context)
         return self(read.windows(torch.arange(len(read.features))))
 
@@ -79,9 +82,8 @@ def frames_of(work: Path, split: Split, hearing: Hearing) -> tuple[Floats, Float
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     options = build_parser().parse_args(arguments)
-    export = options.speech / "export"
-    encoder = encoder_of(torch.load(export / FILE_NAME, weights_only=True))
-    otherwise = open_encoder(options.work, export / CONTEXT_ENCODER_FILE)
+    ave = options.ave or options.speech / "export" / CONTEXT_ENCODER_FILE
+    otherwise = open_encoder(options.work, ave)
     characters = [Hearing(name, otherwise) for name in options.character]
     readings = [Readout.fitted(*frames_of(options.work, "train", each)) for each in characters]
     print(f"{'':24}" + "".join(f"{name:>28}" for name in options.character))
@@ -96,10 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line("held-out sentences", held_out)
     for path in sorted((options.speech / "features").glob("test-*.npz")):
         windows = Windows.load(path)
-        heard = HeardFrames.of(windows, encode_windows(encoder, windows))
-        mouth = heard.targets[:, :-1].numpy()
+        mouth = windows.targets[:, 1].astype(np.float32)
         pairs = zip(characters, readings, strict=True)
-        line(path.stem, [score(mouth, r(h.of_set(heard)), windows.sounds) for h, r in pairs])
+        line(path.stem, [score(mouth, r(h.of_set(windows)), windows.sounds) for h, r in pairs])
     return 0
 
 
@@ -112,6 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--character", action="append", required=True)
     parser.add_argument("--work", type=Path, default=Path("var/mira"))
+    parser.add_argument("--ave", type=Path)
     parser.add_argument("--speech", type=Path, default=Path("var/audio-encoder"))
     return parser
 

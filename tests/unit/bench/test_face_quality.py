@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from avatar_worker.render.pictures import read_rgb
 from avatar_worker.train.footage import Rectangle
-from tests.bench.face_quality import eyes_db, landmark_distance, table
+from tests.bench.face_quality import (
+    Comparison,
+    eyes_db,
+    landmark_distance,
+    score_film,
+    table,
+)
+from tests.unit.avatar_worker import mini
 
 pytestmark = pytest.mark.unit
 
@@ -30,3 +39,12 @@ def test_characters_stand_side_by_side_and_what_is_not_known_is_a_dash():
     assert lines[0].split() == ["v1", "v2"]
     assert lines[1].split() == ["face,", "dB", "30.70", "33.00"]
     assert next(line for line in lines if "opaque" in line).split()[-2:] == ["94.0%", "–"]
+
+
+def test_a_truth_takes_the_place_of_the_film_for_its_frames_alone(tmp_path):
+    filmed = read_rgb(mini.DATA / "gt_imgs/26.jpg")
+    Image.fromarray(filmed ^ 1).save(tmp_path / "26.png")
+    found = score_film(Comparison(mini.DATA, 60, tmp_path, None))
+    assert found["frames"] == 1
+    # Every value is one level off: 20 · lg(255) dB.
+    assert found["face_db"] == pytest.approx(48.13, abs=0.01)

@@ -46,10 +46,14 @@ class WindowRenderer:
 
     def draw(self, frame: Frame, picture: Path, mask: Path) -> None:
         """Writes picture and mask."""
+        self.draw_picture(frame, picture)
+        self.scene.render_mask(mask)
+
+    def draw_picture(self, frame: Frame, picture: Path) -> None:
+        """Writes the picture alone; the scene stays in the frame's state."""
         cycles = bpy.context.scene.cycles
         cycles.samples, cycles.seed = frame.samples, frame.seed
         self.scene.set_state(frame.units, frame.pose)
         self.scene.render(self._window_file, HEAD_WINDOW)
         window = np.asarray(Image.open(self._window_file).convert("RGB"))
         Image.fromarray(HEAD_WINDOW.paste(window, self._plate)).save(picture)
-        self.scene.render_mask(mask)
