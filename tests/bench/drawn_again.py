@@ -6,7 +6,8 @@ A frame of the film is traced once, with few rays and a noise of its own: a trai
 over many frames, and no head can know one frame's noise. This draws frames of the val split again
 with other seeds and writes their means to `WORK/again/<frame>.png`, for
 `tests.bench.face_quality --truth WORK/again`. VENV is the environment with bpy; what is drawn is
-kept, so a second run goes on.
+kept, so a second run goes on. As the recipe's own drawing it holds the folder: both use one file
+for what the path tracer writes.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from avatar_worker.only_run import FolderBusyError, only_run
 from avatar_worker.recipes.people.blender.renderer import WindowRenderer
 from avatar_worker.recipes.people.cast import PEOPLE
 from avatar_worker.recipes.people.mesh import find_data
@@ -31,6 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw what is missing."""
     options = build_parser().parse_args(arguments)
     work = options.work or Path("var") / options.who
+    try:
+        with only_run(work):
+            draw_again(work, options)
+    except FolderBusyError as error:
+        raise SystemExit(str(error)) from None
+    return 0
+
+
+def draw_again(work: Path, options: argparse.Namespace) -> None:
+    """Draws of the plan in `work`, and their means."""
     plan = Plan.read(work / "plan.json")
     folder = work / "again"
     folder.mkdir(exist_ok=True)
@@ -48,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mean = pictures.mean(axis=0).round().astype(np.uint8)
         Image.fromarray(mean).save(folder / f"{frame.index}.png")
         print(f"frame {frame.index}: mean of {len(single)} drawings", flush=True)
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:

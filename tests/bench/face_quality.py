@@ -154,9 +154,8 @@ class Comparison:
 
     def values(self, footage: Footage, image_id: int, drawn: NDArray[np.uint8]) -> dict[str, float]:
         """How like its frame a picture is."""
-        target = self.filmed(image_id)
-        if self.truth is not None:
-            target = read_rgb(self.truth / f"{image_id}.png")
+        truth = self.truth
+        target = self.filmed(image_id) if truth is None else read_rgb(truth / f"{image_id}.png")
         landmarks = read_landmarks(self.data / f"ori_imgs/{image_id}.lms")
         rectangles = face_rectangles(landmarks, footage.width, footage.height)
         values = compare(drawn, target, rectangles)

@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--character", action="append", required=True)
     parser.add_argument("--work", type=Path, default=Path("var/mira"))
-    parser.add_argument("--ave", type=Path)
+    parser.add_argument("--ave", type=Path, help="audio encoder of what is no bundle")
     parser.add_argument("--speech", type=Path, default=Path("var/audio-encoder"))
     return parser
 
