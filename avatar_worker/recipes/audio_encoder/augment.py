@@ -1,4 +1,4 @@
-"""Changes to log-mel windows, drawn anew for every sample and step.
+"""Changes to log-mel windows, or longer pieces, drawn anew for every sample and step.
 
 All of them act on magnitudes before dB and clip. A batch goes through in one piece: every draw is
 a tensor with one row per window.
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from avatar_worker.audio.mel import N_BANDS
-from avatar_worker.audio.window import WINDOW_COLUMNS
 from avatar_worker.recipes.audio_encoder import mel
 
 _WARP = (0.88, 1.14)
@@ -39,7 +38,7 @@ class Augmentation:
         self._axis = torch.linspace(-1, 1, N_BANDS)[None]
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """Changed copies of log-mel windows `[B, 80, 16]`, still natural logarithms."""
+        """Changed copies of log-mel pieces `[B, 80, columns]`, still natural logarithms."""
         coloured = self._equalised(self._warped(windows))
         noisy = self._limited(self._with_noise(coloured))
         return self._masked(noisy + self._draw(*_GAIN_DB, like=windows) * mel.DB)
@@ -80,9 +79,10 @@ class Augmentation:
         level_db = self._draw(*_NOISE_LEVEL_DB, like=windows)[:, 0]
         level_db = level_db + self._draw(-14, 14, windows)[:, 0] * self._axis
         level_db = level_db + self._bump(6, (0.3, 0.3), windows)
-        last = len(self._noise) - WINDOW_COLUMNS
+        n_columns = windows.shape[2]
+        last = len(self._noise) - n_columns
         first = torch.randint(last + 1, (len(windows), 1), generator=self._generator)
-        texture = self._noise[first + torch.arange(WINDOW_COLUMNS)].transpose(1, 2)
+        texture = self._noise[first + torch.arange(n_columns)].transpose(1, 2)
         noise = (level_db * mel.DB)[..., None] + texture
         chosen = self._chosen(_NOISE_SHARE, windows)
         return torch.where(chosen, torch.logaddexp(2 * windows, 2 * noise) / 2, windows)

@@ -1,4 +1,4 @@
-"""The steps `gate` and `export`: may this encoder be shipped, and the file that is."""
+"""The steps `gate` and `export`: may these ears be shipped, and the files that are."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
+from avatar_worker.audio.context import Context
+from avatar_worker.audio.encoder import expected_tensors
 from avatar_worker.recipes.audio_encoder.corpus import line_files, load_line
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
+from avatar_worker.recipes.audio_encoder.hearing import HeardFrames, MouthNetworks
 from avatar_worker.recipes.audio_encoder.level_check import CHANGES, changed_windows
 from avatar_worker.recipes.audio_encoder.live_check import live_difference
-from avatar_worker.recipes.audio_encoder.network import Encoder, Heads
+from avatar_worker.recipes.audio_encoder.network import Encoder, Heads, TrainedContext
 from avatar_worker.recipes.audio_encoder.readout import (
     Readout,
     encode_windows,
@@ -27,13 +32,21 @@ from avatar_worker.recipes.audio_encoder.readout import (
 )
 from avatar_worker.recipes.audio_encoder.scores import Curves, Score, score
 from avatar_worker.recipes.audio_encoder.silence_check import Stillness, stillness
+from avatar_worker.recipes.audio_encoder.training_run import (
+    HEARING_FILE,
+    SETTLED_FILE,
+    finished_state,
+)
+from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE
 
 FILE_NAME = "audio_visual_encoder.pth"
+FILES = (FILE_NAME, CONTEXT_ENCODER_FILE, NETWORKS_FILE)
 
 LOWEST_R, LOWEST_CLOSURE_F1 = 0.75, 0.80
 HIGHEST_STD, HIGHEST_DIFFERENCE = 0.02, 1e-5
 _NOISES = ("white -50 dBFS", "pink -50 dBFS")
 _MIDDLE = 1
+_SETTLING = ("context", "networks")
 _FIT_WINDOWS = 12_000
 
 
@@ -42,7 +55,7 @@ Hear = Callable[[Windows], Curves]
 
 
 class GateError(RuntimeError):
-    """The encoder is not good enough, or was not judged."""
+    """The ears are not good enough, or were not judged."""
 
 
 def encoder_file(state: Mapping[str, Tensor]) -> bytes:
@@ -54,22 +67,24 @@ def encoder_file(state: Mapping[str, Tensor]) -> bytes:
 
 
 def gate(work: Path, beside: Path | None = None) -> None:
-    """Judge the trained encoder as it would be shipped and print what it can do.
+    """Judge what was trained as it would be shipped and print what it can do.
 
-    Writes `work/candidate/` with the file and `gate.json`.
+    Writes `work/candidate/` with the files and `gate.json`.
 
     Args:
         work: The recipe's folder, trained.
         beside: Another encoder file, measured on the same sets by the same linear fit.
 
     Raises:
+        NotTrainedError: The step `settle` was not run to its end.
         GateError: A bound is not met; everything is printed first.
     """
-    trained = torch.load(work / "training.pt", weights_only=True)
-    content = encoder_file(trained["encoder"])
+    trained = trained_ears(work)
+    contents = shipped_files(trained)
     folder = work / "candidate"
     folder.mkdir(exist_ok=True)
-    (folder / FILE_NAME).write_bytes(content)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
     state = torch.load(folder / FILE_NAME, weights_only=True)
     heads = Heads()
     heads.load_state_dict(trained["heads"])
@@ -78,6 +93,8 @@ def gate(work: Path, beside: Path | None = None) -> None:
 
     scores = test_scores(work, hear)
     print_scores("own heads", scores)
+    in_context = test_scores(work, heard_in_context(encoder, trained))
+    print_scores("context and audio networks", in_context)
     levels = level_scores(work, hear)
     print_scores("joe, Pico and Allison together", levels)
     still = stillness(encoder, readout)
@@ -90,10 +107,9 @@ def gate(work: Path, beside: Path | None = None) -> None:
 
     failures = verdict(scores["test-joe"], still, difference)
     report = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "windows": trained["drawn"],
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "scores": _noted(scores),
+        "in_context": _noted(in_context),
         "levels": _noted(levels),
         "stillness": {name: asdict(s) for name, s in still.items()},
         "live_difference": difference,
@@ -103,6 +119,50 @@ def gate(work: Path, beside: Path | None = None) -> None:
     if failures:
         raise GateError("; ".join(failures))
     print("gate passed", flush=True)
+
+
+def trained_ears(work: Path) -> dict[str, Any]:
+    """Weights of encoder, heads, context and networks.
+
+    The last two are the mean of those before and after settling: on the way they come to hear the
+    voices of the training better and those of other engines worse, and halfway has most of both.
+
+    Raises:
+        NotTrainedError: The step `settle` was not run to its end.
+    """
+    together = finished_state(work / HEARING_FILE, "together")
+    settled = finished_state(work / SETTLED_FILE, "settle")
+    return together | {part: _mean(together[part], settled[part]) for part in _SETTLING}
+
+
+def _mean(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: (weight + after[key]) / 2 if weight.is_floating_point() else weight
+        for key, weight in before.items()
+    }
+
+
+def shipped_files(trained: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of `FILES`, from trained ears."""
+    encoder = {key: trained["encoder"][key].half().contiguous() for key in expected_tensors()}
+    context = {key: tensor.half() for key, tensor in _context(trained).items()}
+    return {
+        FILE_NAME: encoder_file(trained["encoder"]),
+        CONTEXT_ENCODER_FILE: save(encoder | context),
+        NETWORKS_FILE: save(_networks(trained).tensors()),
+    }
+
+
+def _context(trained: Mapping[str, Any]) -> dict[str, Tensor]:
+    context = TrainedContext()
+    context.load_state_dict(trained["context"])
+    return context.tensors()
+
+
+def _networks(trained: Mapping[str, Any]) -> MouthNetworks:
+    networks = MouthNetworks()
+    networks.load_state_dict(trained["networks"])
+    return networks
 
 
 def _noted(scores: Mapping[str, Score]) -> dict[str, dict[str, object]]:
@@ -125,29 +185,42 @@ def verdict(joe: Score, still: Mapping[str, Stillness], difference: float) -> li
 
 
 def export(work: Path) -> Path:
-    """Copy the judged file to `work/export`, with its hash and the gate's report beside it.
+    """Copy the judged files to `work/export`, with their hashes and the gate's report beside them.
 
     Raises:
-        GateError: The gate was not passed, or not by this file.
+        GateError: The gate was not passed, or not by these files.
     """
     candidate, folder = work / "candidate", work / "export"
     if not (candidate / "gate.json").exists():
-        raise GateError("no encoder has been judged yet; run the step `gate`")
+        raise GateError("nothing has been judged yet; run the step `gate`")
     report = json.loads((candidate / "gate.json").read_text())
-    digest = hashlib.sha256((candidate / FILE_NAME).read_bytes()).hexdigest()
-    if report["failures"] or report["sha256"] != digest:
-        raise GateError("this encoder has not passed the gate; run the step `gate`")
+    found = {name: hashlib.sha256((candidate / name).read_bytes()).hexdigest() for name in FILES}
+    if report["failures"] or report["sha256"] != found:
+        raise GateError("these files have not passed the gate; run the step `gate`")
     folder.mkdir(exist_ok=True)
-    for name in (FILE_NAME, "gate.json"):
+    for name in (*FILES, "gate.json"):
         shutil.copyfile(candidate / name, folder / name)
-    (folder / f"{FILE_NAME}.sha256").write_text(f"{digest}  {FILE_NAME}\n")
-    print(f"{folder / FILE_NAME}: {report['bytes']} bytes, sha256 {digest}", flush=True)
-    return folder / FILE_NAME
+    sums = "".join(f"{digest}  {name}\n" for name, digest in found.items())
+    (folder / "SHA256SUMS").write_text(sums)
+    print(sums, end="", flush=True)
+    return folder
 
 
 def heard_by(encoder: Encoder, readout: Readout) -> Hear:
     """What an encoder and its readout make of windows."""
     return lambda windows: readout(encode_windows(encoder, windows))
+
+
+def heard_in_context(encoder: Encoder, trained: Mapping[str, Any]) -> Hear:
+    """What trained audio networks make of windows, their features read in their context."""
+    networks = _networks(trained)
+    context = Context({key: tensor.half() for key, tensor in _context(trained).items()})
+
+    def hear(windows: Windows) -> Curves:
+        heard = HeardFrames.of(windows, encode_windows(encoder, windows))
+        return networks.mouth(heard.in_context(context))
+
+    return hear
 
 
 def test_scores(work: Path, hear: Hear) -> dict[str, Score]:

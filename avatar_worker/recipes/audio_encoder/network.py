@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from avatar_worker.audio.context import FEATURE_DIM, PREFIX, context_tensors, through
 from avatar_worker.audio.encoder import BLOCKS, NORM_EPSILON, Block
@@ -20,7 +21,11 @@ INSTANTS = 3
 
 
 class TrainedBlock(nn.Module):
-    """Convolution and batch norm, the input added if residual, then ReLU."""
+    """Convolution and batch norm, the input added if residual, then ReLU.
+
+    Out of training mode the normalisation is fixed and goes into the convolution, as in use: half
+    the memory is moved. Gradients reach both.
+    """
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -32,8 +37,15 @@ class TrainedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, bands, time]` to the next block's shape."""
-        y = self.conv_block(x)
+        y = self.conv_block(x) if self.training else self._folded(x)
         return torch.relu(y + x if self.is_residual else y)
+
+    def _folded(self, x: Tensor) -> Tensor:
+        convolution, norm = self.conv_block
+        gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        bias = (convolution.bias - norm.running_mean) * gain + norm.bias
+        weight = convolution.weight * gain[:, None, None, None]
+        return conv2d(x, weight, bias, convolution.stride, convolution.padding)
 
 
 class Encoder(nn.Sequential):

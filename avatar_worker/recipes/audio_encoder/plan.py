@@ -102,12 +102,12 @@ def speech_sets(scale: float = 1.0) -> tuple[SpeechSet, ...]:
         abroad("test-italian", 1.2, "it", lambda i, t, rng: Line("kokoro", "if_sara", t, 1, "it")),
         abroad("test-german", 1.2, "de", lambda i, t, rng: Line("espeak", "de", t)),
         SpeechSet("test-french", scale * 0.7, False, _french_lines),
-        train("train-espeak", 5.0, _espeak_line),
-        train("train-flite", 8.0, _flite_line),
-        train("train-festival", 5.0, _festival_line),
-        train("train-joe", 14.0, lambda i, text, rng: Line("joe", "joe", text, _speed(rng))),
-        SpeechSet("train-abroad", scale * 15.0, True, _lines_abroad),
-        train("train-kokoro", 45.0, _kokoro_line),
+        train("train-espeak", 10.0, _espeak_line),
+        train("train-flite", 20.0, _flite_line),
+        train("train-festival", 15.0, _festival_line),
+        train("train-joe", 45.0, lambda i, text, rng: Line("joe", "joe", text, _speed(rng))),
+        SpeechSet("train-abroad", scale * 40.0, True, _lines_abroad),
+        train("train-kokoro", 110.0, _kokoro_line),
     )
 
 

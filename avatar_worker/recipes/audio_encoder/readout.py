@@ -71,7 +71,7 @@ def encode_windows(encoder: Encoder, windows: Windows) -> NDArray[np.float32]:
     for batch in starts.split(_BATCH):
         columns = mel[batch[:, None] + torch.arange(WINDOW_COLUMNS)].float().transpose(1, 2)
         inputs = network_scale(columns)[:, None].contiguous(memory_format=torch.channels_last)
-        features.append(encoder(inputs).flatten(1))
+        features.append(encoder(inputs).flatten(1).float())
     return torch.cat(features).numpy()
 
 

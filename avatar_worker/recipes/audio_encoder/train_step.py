@@ -7,23 +7,26 @@ what changes between them (voice, room, noise, level) is what the encoder learns
 from __future__ import annotations
 
 import math
-import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from avatar_worker.audio.window import WINDOW_COLUMNS
 from avatar_worker.recipes.audio_encoder import mel
 from avatar_worker.recipes.audio_encoder.augment import Augmentation, network_scale
-from avatar_worker.recipes.audio_encoder.corpus import line_files, load_line
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
 from avatar_worker.recipes.audio_encoder.mouth import CLOSE, LABIODENTAL
 from avatar_worker.recipes.audio_encoder.network import Encoder, Heads
-from avatar_worker.recipes.audio_encoder.noise_bank import noise_bank
+from avatar_worker.recipes.audio_encoder.training_run import (
+    TRAINING_FILE,
+    Losses,
+    Run,
+    train_to_end,
+    training_sounds,
+)
 from avatar_worker.recipes.speech.phones import PHONES
 from avatar_worker.recipes.speech.utterance import SILENCE
 
@@ -32,9 +35,6 @@ _PARAMETER_WEIGHT = torch.tensor([1.2, 1.5, 1.5, 1.2, 1.0, 1.5, 0.8, 0.8, 0.8])
 _CLOSURE_WEIGHT = 1.6
 _MOUTH_LOSS, _PHONE_LOSS, _AGREEMENT_LOSS = 10.0, 0.25, 0.1
 _WARM_UP_WINDOWS = 14_400
-_SAVE_EVERY_S = 60.0
-_BABBLE_LINES = 20
-"""Of each training set; they talk across each other in the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TrainingPlan:
         seed: Weights and draws.
     """
 
-    total_windows: int = 600_000
+    total_windows: int = 400_000
     batch_windows: int = 48
     learning_rate: float = 1.5e-3
     silent_share: float = 0.07
@@ -62,95 +62,84 @@ class TrainingPlan:
         return self.learning_rate * warm_up * (0.99 * cosine + 0.01)
 
 
-class Trainer:
-    """One run: the networks, the optimiser, the draws, and all of it on disk."""
+class Trainer(Run):
+    """Encoder and heads from fresh weights.
+
+    Args:
+        windows: Training windows.
+        noise: Noise bank `[frames, 80]`.
+        plan: How to train.
+    """
 
     def __init__(self, windows: Windows, noise: Tensor, plan: TrainingPlan) -> None:
-        """Start from fresh weights.
-
-        Args:
-            windows: Training windows.
-            noise: Noise bank `[frames, 80]`.
-            plan: How to train.
-        """
         torch.manual_seed(plan.seed)
-        self.plan, self.drawn = plan, 0
+        self.plan = plan
         self.encoder = Encoder().to(memory_format=torch.channels_last)
         self.heads = Heads()
-        self._draws = torch.Generator().manual_seed(plan.seed)
-        self._augment = Augmentation(noise, self._draws)
+        draws = torch.Generator().manual_seed(plan.seed)
+        self._augment = Augmentation(noise, draws)
         self._mel = torch.from_numpy(windows.mel)
         self._starts = torch.from_numpy(windows.starts).long()
-        self._targets = torch.from_numpy(windows.targets)
-        self._phones = torch.from_numpy(windows.phones).long()
-        counts = torch.bincount(self._phones, minlength=len(PHONES)).float().clamp(min=50)
-        self._phone_weight = counts.rsqrt() / counts.rsqrt().mean()
-        self._parameters = [*self.encoder.parameters(), *self.heads.parameters()]
-        self._optimiser = torch.optim.AdamW(
-            self._parameters, plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True
+        self._loss = WindowLoss(self.heads, windows)
+        weights = [*self.encoder.parameters(), *self.heads.parameters()]
+        optimiser = torch.optim.AdamW(
+            weights, plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.03, fused=True
         )
+        super().__init__({"encoder": self.encoder, "heads": self.heads}, optimiser, draws)
 
-    def train_step(self) -> dict[str, float]:
+    def train_step(self) -> Losses:
         """One optimiser step; gives its losses."""
         for group in self._optimiser.param_groups:
             group["lr"] = self.plan.rate_at(self.drawn)
-        windows, targets, phones = self._batch()
+        windows, picked, silent = self._batch()
         views = torch.cat([self._augment(windows), self._augment(windows)])
         inputs = network_scale(views)[:, None].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             features = self.encoder(inputs).flatten(1)
         features = features.float()
-        mouth, logits = self.heads(features)
-        losses = {
-            "mouth": _MOUTH_LOSS * mouth_loss(mouth, torch.cat([targets, targets])),
-            "phone": _PHONE_LOSS
-            * functional.cross_entropy(
-                logits, torch.cat([phones, phones]), self._phone_weight, label_smoothing=0.05
-            ),
-            "agreement": _AGREEMENT_LOSS * disagreement(features),
-        }
-        self._optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self._parameters, 2.0)
-        self._optimiser.step()
-        self.drawn += self.plan.batch_windows
+        losses = self._loss(features, picked.repeat(2), silent.repeat(2))
+        losses["agreement"] = _AGREEMENT_LOSS * disagreement(features)
+        self._learn(torch.stack(list(losses.values())).sum(), self.plan.batch_windows)
         return {name: loss.item() for name, loss in losses.items()}
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-mel windows `[B, 80, 16]`, targets `[B, 3, 9]`, phones `[B]`; some made silent."""
+        """Log-mel windows `[B, 80, 16]`, their numbers `[B]`, and which were made silent `[B]`."""
         size = (self.plan.batch_windows,)
         picked = torch.randint(len(self._starts), size, generator=self._draws)
         frames = self._starts[picked][:, None] + torch.arange(WINDOW_COLUMNS)
         windows = self._mel[frames].float().transpose(1, 2)
         silent = torch.rand(size, generator=self._draws) < self.plan.silent_share
-        windows = windows.masked_fill(silent[:, None, None], mel.FLOOR)
-        targets = self._targets[picked].float().masked_fill(silent[:, None, None], 0)
-        phones = self._phones[picked].masked_fill(silent, PHONES.index(SILENCE))
-        return windows, targets, phones
+        return windows.masked_fill(silent[:, None, None], mel.FLOOR), picked, silent
 
-    def save(self, path: Path) -> None:
-        """Write everything that the next step depends on, in one step."""
-        state = {
-            "drawn": self.drawn,
-            "encoder": self.encoder.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "draws": self._draws.get_state(),
-            "dropout": torch.get_rng_state(),
-        }
-        unfinished = path.with_suffix(".unfinished")
-        torch.save(state, unfinished)
-        unfinished.replace(path)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a file of `save`."""
-        state = torch.load(path, weights_only=True)
-        self.drawn = state["drawn"]
-        self.encoder.load_state_dict(state["encoder"])
-        self.heads.load_state_dict(state["heads"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._draws.set_state(state["draws"])
-        torch.set_rng_state(state["dropout"])
+class WindowLoss:
+    """What the heads cost: mouth and phone of windows, from their features.
+
+    Args:
+        heads: whose.
+        windows: with the truth.
+    """
+
+    def __init__(self, heads: Heads, windows: Windows) -> None:
+        self._heads = heads
+        self._targets = torch.from_numpy(windows.targets)
+        self._phones = torch.from_numpy(windows.phones).long()
+        counts = torch.bincount(self._phones, minlength=len(PHONES)).float().clamp(min=50)
+        self._phone_weight = counts.rsqrt() / counts.rsqrt().mean()
+
+    def __call__(self, features: Tensor, numbers: Tensor, silent: Tensor) -> dict[str, Tensor]:
+        """Losses of windows; those made silent have a closed mouth.
+
+        Args:
+            features: `[B, 512]`.
+            numbers: of the windows `[B]`.
+            silent: which were made silent `[B]`.
+        """
+        targets = self._targets[numbers].float().masked_fill(silent[:, None, None], 0)
+        phones = self._phones[numbers].masked_fill(silent, PHONES.index(SILENCE))
+        mouth, logits = self._heads(features)
+        phone = functional.cross_entropy(logits, phones, self._phone_weight, label_smoothing=0.05)
+        return {"mouth": _MOUTH_LOSS * mouth_loss(mouth, targets), "phone": _PHONE_LOSS * phone}
 
 
 def mouth_loss(predicted: Tensor, targets: Tensor) -> Tensor:
@@ -170,28 +159,5 @@ def disagreement(features: Tensor) -> Tensor:
 
 def train(work: Path, plan: TrainingPlan) -> None:
     """Train from `work/features` into `work/training.pt`; goes on where it stopped."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    sets = sorted((work / "features").glob("train-*.npz"))
-    windows = Windows.joined([Windows.load(path) for path in sets])
-    print(f"{len(windows.starts)} windows from {', '.join(path.stem for path in sets)}", flush=True)
-    folders = [work / "speech" / path.stem for path in sets]
-    spoken = [path for folder in folders for path in line_files(folder)[:_BABBLE_LINES]]
-    bank = noise_bank([load_line(path).utterance.samples for path in spoken])
-    trainer = Trainer(windows, torch.from_numpy(bank), plan)
-    path = work / "training.pt"
-    if path.exists():
-        trainer.resume(path)
-        print(f"goes on after {trainer.drawn} windows", flush=True)
-    saved_s, sums, count = time.monotonic(), dict.fromkeys(("mouth", "phone", "agreement"), 0.0), 0
-    began_s, began = saved_s, trainer.drawn
-    while trainer.drawn < plan.total_windows:
-        for name, loss in trainer.train_step().items():
-            sums[name] += loss
-        count += 1
-        now_s = time.monotonic()
-        if now_s - saved_s > _SAVE_EVERY_S or trainer.drawn >= plan.total_windows:
-            trainer.save(path)
-            losses = ", ".join(f"{name} {total / count:.4f}" for name, total in sums.items())
-            rate = (trainer.drawn - began) / (now_s - began_s)
-            print(f"{trainer.drawn} windows: {losses}; {rate:.1f} a second", flush=True)
-            saved_s, sums, count = now_s, dict.fromkeys(sums, 0.0), 0
+    trainer = Trainer(*training_sounds(work), plan)
+    train_to_end(trainer, plan.total_windows, work / TRAINING_FILE, "windows")

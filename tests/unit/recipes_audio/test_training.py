@@ -12,7 +12,7 @@ from avatar_worker.audio.encoder import AveEncoder, expected_tensors
 from avatar_worker.recipes.audio_encoder.corpus import load_line, speak_set
 from avatar_worker.recipes.audio_encoder.feature_step import sound_windows
 from avatar_worker.recipes.audio_encoder.gate_step import (
-    FILE_NAME,
+    FILES,
     GateError,
     encoder_file,
     export,
@@ -51,9 +51,9 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(trainer_of, tmp_path):
     broken = trainer_of()
     for _ in range(2):
         broken.train_step()
-    broken.save(tmp_path / "training.pt")
+    torch.save(broken.state(), tmp_path / "training.pt")
     resumed = trainer_of()
-    resumed.resume(tmp_path / "training.pt")
+    resumed.restore(torch.load(tmp_path / "training.pt", weights_only=True))
     resumed.train_step()
     assert resumed.train_step() == pytest.approx(expected, rel=1e-4)
     assert resumed.drawn == 16
@@ -151,20 +151,22 @@ def test_the_gate_lets_a_good_encoder_pass():
     assert verdict(joe(), still(0.01), 1e-7) == []
 
 
-def test_only_a_judged_file_is_exported(tmp_path):
+def test_only_judged_files_are_exported(tmp_path):
     with pytest.raises(GateError, match="judged"):
         export(tmp_path)
     candidate = tmp_path / "candidate"
     candidate.mkdir()
-    (candidate / FILE_NAME).write_bytes(b"weights")
-    digest = hashlib.sha256(b"weights").hexdigest()
-    report = {"failures": [], "sha256": digest, "bytes": 7}
-    (candidate / "gate.json").write_text(json.dumps(report | {"sha256": "0" * 64}))
+    for name in FILES:
+        (candidate / name).write_bytes(name.encode())
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in FILES}
+    report = {"failures": [], "sha256": digests}
+    (candidate / "gate.json").write_text(json.dumps({**report, "sha256": digests | {FILES[1]: ""}}))
     with pytest.raises(GateError, match="gate"):
         export(tmp_path)
     (candidate / "gate.json").write_text(json.dumps(report))
-    assert export(tmp_path).read_bytes() == b"weights"
-    assert (tmp_path / "export" / f"{FILE_NAME}.sha256").read_text().startswith(digest)
+    folder = export(tmp_path)
+    assert all((folder / name).read_bytes() == name.encode() for name in FILES)
+    assert f"{digests[FILES[0]]}  {FILES[0]}\n" in (folder / "SHA256SUMS").read_text()
 
 
 class _Engine:
