@@ -26,7 +26,7 @@ from avatar_worker.audio.window import WINDOW_COLUMNS
 from avatar_worker.commands.render import find_bundle
 from avatar_worker.recipes.audio_encoder import mel
 from avatar_worker.recipes.audio_encoder.feature_step import Windows
-from avatar_worker.recipes.audio_encoder.networks_step import HeardFrames
+from avatar_worker.recipes.audio_encoder.hearing import HeardFrames
 from avatar_worker.recipes.audio_encoder.readout import Readout
 from avatar_worker.recipes.audio_encoder.scores import Score, score
 from avatar_worker.render.data_folder import Split, read_split
