@@ -36,6 +36,7 @@ from avatar_worker.recipes.audio_encoder.training_run import (
     HEARING_FILE,
     SETTLED_FILE,
     finished_state,
+    training_windows,
 )
 from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE
 
@@ -245,8 +246,7 @@ def compare(work: Path, encoders: Mapping[str, Encoder]) -> None:
     The loudness of a window's columns is read out beside them: what can be guessed without
     listening to what is said.
     """
-    sets = [Windows.load(path) for path in sorted((work / "features").glob("train-*.npz"))]
-    everything = Windows.joined(sets)
+    everything = training_windows(work)
     shuffled = np.random.default_rng(0).permutation(len(everything.starts))
     part = everything.picked(np.sort(shuffled[:_FIT_WINDOWS]))
     blind = Readout.fitted(loudness(part), _labels(part))

@@ -8,8 +8,6 @@ settle on the features that came of it.
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +37,11 @@ from avatar_worker.recipes.audio_encoder.training_run import (
     TRAINING_FILE,
     Losses,
     Run,
+    cosine_decay,
     finished_state,
     train_to_end,
+    training_sets,
+    training_windows,
     use_threads,
 )
 from avatar_worker.train.ears import hidden
@@ -68,8 +69,7 @@ class NetworksPlan:
 
     def rate_at(self, drawn: int) -> float:
         """Learning rate after so many sequences."""
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, drawn / self.total_sequences)))
-        return self.rate * (0.99 * cosine + 0.01)
+        return self.rate * cosine_decay(drawn, self.total_sequences)
 
 
 SETTLING = NetworksPlan(total_sequences=240_000, rate=5e-4)
@@ -118,8 +118,8 @@ def make_networks(work: Path, plan: NetworksPlan) -> None:
     Raises:
         NotTrainedError: the step `train` was not run to its end.
     """
-    finished_state(work / TRAINING_FILE, "train")
-    trainer = NetworksTrainer(_heard(work, TRAINING_FILE), plan)
+    trained = finished_state(work / TRAINING_FILE, "train")
+    trainer = NetworksTrainer(_heard(work, TRAINING_FILE, trained), plan)
     train_to_end(trainer, plan.total_sequences, work / NETWORKS_STATE_FILE, "sequences")
 
 
@@ -130,20 +130,18 @@ def settle_networks(work: Path, plan: NetworksPlan) -> None:
         NotTrainedError: the step `together` was not run to its end.
     """
     begun = finished_state(work / HEARING_FILE, "together")
-    trainer = NetworksTrainer(_heard(work, HEARING_FILE), plan, begun)
+    trainer = NetworksTrainer(_heard(work, HEARING_FILE, begun), plan, begun)
     train_to_end(trainer, plan.total_sequences, work / SETTLED_FILE, "sequences")
 
 
-def _heard(work: Path, state_file: str) -> HeardFrames:
-    """All training frames as the encoder of a state hears them."""
+def _heard(work: Path, state_file: str, state: Mapping[str, Any]) -> HeardFrames:
+    """All training frames as the encoder of a state hears them; kept under its file's hash."""
     use_threads()
-    state = (work / state_file).read_bytes()
-    encoder = encoder_of(torch.load(io.BytesIO(state), weights_only=True)["encoder"])
-    folder = work / f"heard-{hashlib.sha256(state).hexdigest()[:8]}"
-    sets = sorted((work / "features").glob("train-*.npz"))
-    features = np.concatenate([_features(path, encoder, folder) for path in sets])
-    windows = Windows.joined([Windows.load(path) for path in sets])
-    return HeardFrames.of(windows, features)
+    encoder = encoder_of(state["encoder"])
+    digest = hashlib.sha256((work / state_file).read_bytes()).hexdigest()
+    folder = work / f"heard-{digest[:8]}"
+    features = [_features(path, encoder, folder) for path in training_sets(work)]
+    return HeardFrames.of(training_windows(work), np.concatenate(features))
 
 
 def _features(path: Path, encoder: Encoder, folder: Path) -> NDArray[np.float16]:

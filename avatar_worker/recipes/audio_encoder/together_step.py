@@ -8,7 +8,6 @@ frame. The encoder's heads learn on: its features are to mean by themselves what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from avatar_worker.recipes.audio_encoder.training_run import (
     TRAINING_FILE,
     Losses,
     Run,
+    cosine_decay,
     finished_state,
     train_to_end,
     training_sounds,
@@ -81,8 +81,7 @@ class TogetherPlan:
     def decay_at(self, drawn: int) -> float:
         """Share of the peak rates after so many sequences."""
         warm_up = min(1.0, drawn / _WARM_UP_SEQUENCES + 0.05)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, drawn / self.total_sequences)))
-        return warm_up * (0.99 * cosine + 0.01)
+        return warm_up * cosine_decay(drawn, self.total_sequences)
 
 
 class TogetherTrainer(Run):

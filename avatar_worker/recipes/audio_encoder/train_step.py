@@ -6,7 +6,6 @@ what changes between them (voice, room, noise, level) is what the encoder learns
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from avatar_worker.recipes.audio_encoder.training_run import (
     TRAINING_FILE,
     Losses,
     Run,
+    cosine_decay,
     train_to_end,
     training_sounds,
 )
@@ -58,8 +58,7 @@ class TrainingPlan:
     def rate_at(self, drawn: int) -> float:
         """Learning rate after so many windows."""
         warm_up = min(1.0, drawn / _WARM_UP_WINDOWS + 0.05)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, drawn / self.total_windows)))
-        return self.learning_rate * warm_up * (0.99 * cosine + 0.01)
+        return self.learning_rate * warm_up * cosine_decay(drawn, self.total_windows)
 
 
 class Trainer(Run):

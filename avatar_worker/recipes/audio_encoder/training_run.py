@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -93,10 +94,25 @@ class Run(ABC):
         torch.set_rng_state(state["dropout"])
 
 
+def cosine_decay(drawn: int, total: int) -> float:
+    """Share of a rate after so much of a run: falls from 1 to 1 % along a cosine."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, drawn / total)))
+    return 0.99 * cosine + 0.01
+
+
+def training_sets(work: Path) -> list[Path]:
+    """Feature files of the training sets."""
+    return sorted((work / "features").glob("train-*.npz"))
+
+
+def training_windows(work: Path) -> Windows:
+    """All training windows."""
+    return Windows.joined([Windows.load(path) for path in training_sets(work)])
+
+
 def training_sounds(work: Path) -> tuple[Windows, Tensor]:
     """All training windows, and a noise bank `[frames, 80]`."""
-    sets = sorted((work / "features").glob("train-*.npz"))
-    windows = Windows.joined([Windows.load(path) for path in sets])
+    sets, windows = training_sets(work), training_windows(work)
     print(f"{len(windows.starts)} windows from {', '.join(path.stem for path in sets)}", flush=True)
     folders = [work / "speech" / path.stem for path in sets]
     spoken = [path for folder in folders for path in line_files(folder)[:_BABBLE_LINES]]
