@@ -20,16 +20,14 @@ import safetensors.torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avatar_worker.audio.context import has_context
-from avatar_worker.audio.encoder import AveEncoder, expected_tensors
 from avatar_worker.audio.errors import FeatureError
-from avatar_worker.audio.features import AudioModel, AudioVector
+from avatar_worker.audio.features import AudioModel
 from avatar_worker.bundle_manifest import MANIFEST, Manifest, manifest_text
 from avatar_worker.character import FINER_GRID, MASKED, TENSORS, TRACKS, Character, load_bundle
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import Scene
-from avatar_worker.trained import TrainedFolder, read_encoder
+from avatar_worker.trained import TrainedFolder
 
 ENCODER: Final = "audio_encoder.safetensors"
 PERSONA: Final = "persona.toml"
@@ -82,7 +80,8 @@ def write_bundle(
         trained: checkpoint and footage; the footage's frames are the pose loop.
         out: folder, or archive if it ends in `.zip`; it must not exist.
         options: see there.
-        encoder: file of the audio-visual encoder the head was trained with.
+        encoder: file of the audio-visual encoder the head was trained with, for checkpoints that
+            do not hold it.
         progress: wraps the scene numbers, to show how far it is.
 
     Returns:
@@ -120,9 +119,9 @@ def _write_files(
     scenes = trained.scenes(
         portrait=options.portrait, width=options.width, height=options.height, cache_bytes=0
     )
-    rest = _write_ears(trained, folder, encoder)
+    audio = _write_ears(trained, folder, encoder)
     (folder / TENSORS).write_bytes(safetensors.torch.save(_head_tensors(trained)))
-    finer = trained.finer_grid(encoder)
+    finer = trained.finer_grid(audio)
     if finer is not None:
         (folder / FINER_GRID).write_bytes(finer.to_bytes())
     intrinsics = scenes.scene(0).intrinsics
@@ -140,6 +139,7 @@ def _write_files(
     character = trained.character(
         portrait=options.portrait, width=options.width, height=options.height, finer=finer
     )
+    rest = trained.unheard() if audio is None else audio.silence()
     preview = character.renderer().render(FrameRequest(rest))
     (folder / PREVIEW).write_bytes(_encoded(preview, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92]))
     if options.persona is not None:
@@ -148,23 +148,22 @@ def _write_files(
     (folder / MANIFEST).write_text(manifest_text(manifest))
 
 
-def _write_ears(trained: TrainedFolder, folder: Path, encoder: Path | None) -> AudioVector:
-    """What the head listens with, where that goes along; returns the mouth at rest.
-
-    HuBERT's model is large and everybody's: it stays with the operator, and rest is what features
-    of zeros say.
+def _write_ears(trained: TrainedFolder, folder: Path, encoder: Path | None) -> AudioModel | None:
+    """What the head listens with; None for HuBERT's model, which is large and everybody's, and
+    stays with the operator.
     """
     kind = trained.checkpoint.flavour.audio
     if kind == "hubert":
-        return trained.unheard()
+        return None
     if kind != "ave":
         raise FeatureError(
             f"{trained.checkpoint.path} listens to {kind} features, which come from files only: "
             "such a character can be rendered, not served"
         )
-    weights = _encoder_tensors(trained.encoder_file(encoder))
+    heard_with = trained.ave_encoder(encoder)
+    weights = {key: tensor.contiguous().clone() for key, tensor in heard_with.tensors.items()}
     (folder / ENCODER).write_bytes(safetensors.torch.save(weights))
-    return AudioModel(AveEncoder(weights), trained.networks, trained.mode).silence()
+    return AudioModel(heard_with, trained.networks, trained.mode)
 
 
 def _manifest(
@@ -202,13 +201,6 @@ def _head_tensors(trained: TrainedFolder) -> dict[str, Tensor]:
     kept = {key: state[key] for key in expected_shapes(flavour) if key not in OPTIONAL}
     kept["individual_codes"] = kept["individual_codes"][:1]
     return {key: tensor.contiguous().clone() for key, tensor in kept.items()}
-
-
-def _encoder_tensors(path: Path) -> dict[str, Tensor]:
-    tensors = read_encoder(path)
-    AveEncoder(tensors)  # refuses what is missing or misshapen
-    kept = expected_tensors(context=has_context(tensors))
-    return {key: tensors[key].contiguous().clone() for key in kept}
 
 
 def _write_scene(folder: Path, index: int, scene: Scene, quality: int | None) -> None:

@@ -96,7 +96,8 @@ class TrainedFolder:
         """What the head listens with.
 
         Args:
-            path: the audio-visual encoder's file; None for one of the usual places.
+            path: the audio-visual encoder's file, for checkpoints that do not hold theirs; None
+                for one of the usual places.
             hubert: the file of a HuBERT model, for heads that listen to one.
 
         Raises:
@@ -118,14 +119,28 @@ class TrainedFolder:
                 f"{self.checkpoint.path} listens to {kind} features, "
                 "which are read from a file: give --features"
             )
-        return AveEncoder(read_encoder(self.encoder_file(path)))
+        return self.ave_encoder(path)
 
-    def encoder_file(self, given: Path | None) -> Path:
-        """The file given, else `audio_visual_encoder.pth` in or beside data or workspace.
+    def ave_encoder(self, given: Path | None) -> AveEncoder:
+        """The encoder that the checkpoint holds, since it was trained with that one and no other.
+
+        Else that of the file given, else `audio_visual_encoder.pth` in or beside data or workspace.
 
         Raises:
-            EncoderError: there is none.
+            EncoderError: there is none, or it is refused.
+            RenderError: its file cannot be read safely.
         """
+        if not self.checkpoint.encoder:
+            return AveEncoder(read_encoder(self._encoder_file(given)))
+        own = AveEncoder(self.checkpoint.encoder)
+        if given is not None and not own.hears_like(AveEncoder(read_encoder(given))):
+            log.warning(
+                "%s is another audio encoder than the one that %s was trained with and holds; "
+                "the latter is used", given, self.checkpoint.path,
+            )  # fmt: skip
+        return own
+
+    def _encoder_file(self, given: Path | None) -> Path:
         data, checkpoints = self.footage.folder, self.checkpoint.path.parent
         near = (data, data.parent, checkpoints, checkpoints.parent, checkpoints.parent.parent)
         candidates = [given] if given else [folder / ENCODER_FILE for folder in near]
@@ -158,23 +173,25 @@ class TrainedFolder:
         n = WINDOW_FEATURES if self.networks.has_attention else 1
         return self.networks.pool([self.networks.absent()] * n).numpy()
 
-    def moments(self, encoder: Path | None) -> list[Moment]:
+    def moments(self, audio: AudioModel | None) -> list[Moment]:
         """What the character does in its footage and could do: for `finer_grid.find_empty`.
 
         Its own sound, the first minutes of it, as it is heard and `FURTHER` from rest, and silence;
         brows and eyes of all frames that the head was trained on, whatever part of them is played.
 
+        Args:
+            audio: what it listens with; None for the folder's own features.
+
         Raises:
             AudioError: the sound or its features are absent or refused.
         """
-        kind = self.checkpoint.flavour.audio
         heard: Sequence[Tensor]
-        if kind == "ave":
-            audio = self.audio_model(encoder)
+        if audio is not None:
             sound = read_sound(self.footage.folder / "aud.wav")
             rest, heard = audio.silence(), sound_features(audio.encoder, sound.mono())
         else:
-            heard = read_features(self.footage.folder / FEATURE_FILES[kind], self.networks)
+            features = FEATURE_FILES[self.checkpoint.flavour.audio]
+            heard = read_features(self.footage.folder / features, self.networks)
             rest = self.unheard()
         said = np.stack([rest, *islice(vectors(self.networks, heard, self.mode), MOST_HEARD)])
         eyes = self.footage.eyes
@@ -183,18 +200,18 @@ class TrainedFolder:
             eyes = np.concatenate((eyes, read_split(self.footage.folder, "train", eye).eyes))
         return choose_moments(np.concatenate((said, rest + FURTHER * (said - rest))), eyes)
 
-    def finer_grid(self, encoder: Path | None) -> FinerGrid | None:
+    def finer_grid(self, audio: AudioModel | None) -> FinerGrid | None:
         """Which samples the compiled kernel may spare; None, and the log says why, if none.
 
         Args:
-            encoder: file of the audio-visual encoder; None for one of the usual places.
+            audio: as in `moments`.
         """
         compiled = kernel()
         if compiled is None:
             log.warning("no finer grid: it is made with the compiled kernel")
             return None
         try:
-            head, moments = self.checkpoint.head(), self.moments(encoder)
+            head, moments = self.checkpoint.head(), self.moments(audio)
             grid = find_empty(head, compiled.pack(head), moments)
         except (AudioError, RenderError) as error:
             log.warning("no finer grid: %s", error)

@@ -63,6 +63,7 @@ class AveEncoder:
         device: where to encode, None for the CPU. On a GPU a feature differs in its last bits.
 
     Attributes:
+        tensors: what it is made of, under the names of an audio-visual encoder file.
         context: what the features are then read with; None for files without it.
 
     Raises:
@@ -72,7 +73,8 @@ class AveEncoder:
     def __init__(self, state: Mapping[str, Tensor], device: torch.device | None = None) -> None:
         check_encoder(state)
         device = device or torch.device("cpu")
-        self._state = state
+        kept = expected_tensors(context=has_context(state))
+        self.tensors: Final = {key: state[key] for key in kept}
         self.context: Final = Context(state) if has_context(state) else None
         folded = [_fold(state, index) for index in range(len(BLOCKS))]
         self._weights = [weight.to(device).contiguous(memory_format=torch.channels_last)
@@ -84,7 +86,14 @@ class AveEncoder:
 
     def on(self, device: torch.device) -> "AveEncoder":
         """The same encoder on another device."""
-        return AveEncoder(self._state, device)
+        return AveEncoder(self.tensors, device)
+
+    def hears_like(self, other: "AveEncoder") -> bool:
+        """Whether both are made of the same numbers."""
+        mine, theirs = self.tensors, other.tensors
+        return mine.keys() == theirs.keys() and all(
+            torch.equal(tensor.float(), theirs[key].float()) for key, tensor in mine.items()
+        )
 
     @torch.inference_mode()
     def encode(self, window: Float[np.ndarray, "16 80"]) -> Float[Tensor, "512"]:

@@ -27,7 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--workspace", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ckpt", default="latest", help="latest, best or a file")
-    parser.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
+    parser.add_argument("--ave", type=Path, metavar="FILE",
+                        help="audio-visual encoder, if the checkpoint holds none")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR|FILE.zip")
     parser.add_argument("--name", required=True, help="lower-case identifier")
     parser.add_argument("--licence", default="not stated", help="of the character's data")

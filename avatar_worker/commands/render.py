@@ -90,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     driven = parser.add_argument_group("what drives the face")
     driven.add_argument("--audio", type=Path, metavar="FILE", help="any sound file")
     driven.add_argument("--features", type=Path, metavar="FILE.npy", help="one feature a frame")
-    driven.add_argument("--ave", type=Path, metavar="FILE", help="audio-visual encoder")
+    driven.add_argument("--ave", type=Path, metavar="FILE",
+                        help="audio-visual encoder, if the checkpoint holds none")  # fmt: skip
     driven.add_argument("--hubert", type=Path, metavar="FILE",
                         help="HuBERT model, .onnx or TorchScript")  # fmt: skip
     driven.add_argument("--asr-model", choices=("ave", "deepspeech", "hubert"),

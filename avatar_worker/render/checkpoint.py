@@ -34,6 +34,8 @@ class Checkpoint:
         flavour: what the shapes say.
         epoch: training epochs, 0 where the file does not say.
         mean_density_torso: threshold of the torso's occupancy, 0 for a head alone.
+        encoder: tensors of the audio encoder that it was trained with, not checked; empty where
+            the file does not hold them, as the original's do not.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Checkpoint:
     flavour: Flavour
     epoch: int
     mean_density_torso: float
+    encoder: Mapping[str, Tensor]
 
     def head(self) -> HeadWeights:
         """The part that draws the head."""
@@ -99,9 +102,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         check_state(state, flavour)
         epoch = _number(content, "epoch")
         threshold = _number(content, "mean_density_torso")
+        encoder = _tensors(content.get("audio_encoder", {}), "audio_encoder")
     except CheckpointContentError as error:
         raise CheckpointContentError(f"{path}: {error}") from None
-    return Checkpoint(path, state, flavour, int(epoch), float(threshold))
+    return Checkpoint(path, state, flavour, int(epoch), float(threshold), encoder)
 
 
 def _mapping(content: object, path: Path) -> Mapping[str, Any]:
@@ -114,17 +118,20 @@ def _mapping(content: object, path: Path) -> Mapping[str, Any]:
 
 def _state_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors under `model`, or the content itself if it is a bare state dict."""
-    state = content.get("model", content)
-    if not isinstance(state, Mapping):
+    return _tensors(content.get("model", content), "model")
+
+
+def _tensors(found: object, name: str) -> dict[str, Tensor]:
+    if not isinstance(found, Mapping):
         raise CheckpointContentError(
-            f"entry model is a {type(state).__name__}; expected a dictionary of tensors"
+            f"entry {name} is a {type(found).__name__}; expected a dictionary of tensors"
         )
-    for key, value in state.items():
+    for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointContentError(
                 f"entry {key!r} is a {type(value).__name__}; expected a tensor"
             )
-    return dict(state)
+    return dict(found)
 
 
 def _number(content: Mapping[str, Any], key: str) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.sound import read_sound
 from avatar_worker.commands.refusal import UsageError, run_refusing
 from avatar_worker.commands.render import find_bundle
@@ -66,8 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=int, metavar="N")
     ears = parser.add_mutually_exclusive_group()
     ears.add_argument("--ears", type=find_bundle, metavar="CHARACTER",
-                      help="bundle whose audio encoder and audio networks to begin with, or the "
-                      "export folder of the encoder's recipe")  # fmt: skip
+                      help="bundle or workspace whose audio encoder and audio networks to begin "
+                      "with, or the export folder of the encoder's recipe")  # fmt: skip
     ears.add_argument("--ave", type=Path, metavar="FILE",
                       help="audio-visual encoder; audio networks are trained anew")  # fmt: skip
     parser.add_argument("--bs-area", choices=("upper", "single", "eye"), default="upper")
@@ -103,7 +104,7 @@ def train(options: argparse.Namespace) -> None:
     eye: EyeMode = "au45" if options.au45 else options.bs_area
     with _Bars() as bars:
         for note in require_whole_folder(
-            options.data, eye, lambda: _hearing(options), head=not options.torso,
+            options.data, eye, lambda: _hearing(options, state), head=not options.torso,
             threads=options.threads, report=bars,
         ):  # fmt: skip
             log.info("%s", note)
@@ -143,7 +144,7 @@ def _prepare_head(
 ) -> tuple[Trainer, HeldOut | None]:
     kernel = _kernel(options)
     log.info("training kernel: %s", kernel.name)
-    hearing = _hearing(options)
+    hearing = _hearing(options, state)
     with _Bars() as bars:
         data = read_training_data(options.data, eye, hearing.encoder, bars)
     log.info("%d frames, %.1f %% of the cells can hold the head", len(data.frames),
@@ -156,7 +157,11 @@ def _prepare_head(
     return trainer, _held_out(options, eye, hearing)
 
 
-def _hearing(options: argparse.Namespace) -> Hearing:
+def _hearing(options: argparse.Namespace, state: dict[str, Any] | None) -> Hearing:
+    """What is named; a run that goes on hears with what it had, where nothing is."""
+    kept = {} if state is None else state.get("encoder", {})
+    if kept and options.ave is None and options.ears is None:
+        return Hearing(AveEncoder(kept))
     return open_hearing(options.data, options.ave, options.ears)
 
 
@@ -178,9 +183,10 @@ def _prepare_torso(
     torch.set_num_threads(options.threads)
     if options.head_ckpt is not None:
         path = options.head_ckpt
-        head = read_checkpoint(find_checkpoint(path) if path.is_dir() else path).state
+        found = read_checkpoint(find_checkpoint(path) if path.is_dir() else path)
+        head, encoder = found.state, found.encoder
     elif state is not None:
-        head = state["head"]
+        head, encoder = state["head"], state.get("encoder", {})
     else:
         raise UsageError("--torso needs --head-ckpt: the head that the torso goes with")
     with _Bars() as bars:
@@ -191,7 +197,7 @@ def _prepare_torso(
             log.info("no scores: %s", error)
             scorer = None
     log.info("%d frames", len(data.targets))
-    trainer = TorsoTrainer(data, head, options.seed, options.device)
+    trainer = TorsoTrainer(data, head, encoder, options.seed, options.device)
     if state is not None:
         trainer.restore(state)
     return trainer, scorer

@@ -1,8 +1,8 @@
 """A data folder made ready for training: pixels, audio windows, cameras, hull."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ class TrainingData:
         hull: cells that may be occupied. [128³]
         aabb: box of the head.
         fingerprint: tells these frames from others, however they are heard.
+        encoder: tensors of the audio encoder that made the features; empty if it is not known.
     """
 
     frames: Sequence[FramePixels]
@@ -56,6 +57,7 @@ class TrainingData:
     hull: Bool[np.ndarray, "n_cells"]
     aabb: tuple[float, ...]
     fingerprint: str
+    encoder: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def read_training_data(
@@ -92,6 +94,7 @@ def read_training_data(
         hull=hull.cells(),
         aabb=AABB,
         fingerprint=_fingerprint(footage, eye),
+        encoder=encoder.tensors,
     )
 
 

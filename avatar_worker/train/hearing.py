@@ -10,6 +10,7 @@ from torch import Tensor
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError
 from avatar_worker.character import bundle_head_state, load_bundle
+from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.trained import ENCODER_FILE, read_encoder
 
 NETWORKS_FILE: Final = "audio_networks.safetensors"
@@ -36,8 +37,8 @@ def open_hearing(folder: Path, encoder: Path | None = None, ears: Path | None = 
     Args:
         folder: data folder.
         encoder: its file; None for `audio_visual_encoder.pth` in or beside the data folder.
-        ears: a character bundle, or a folder with `audio_encoder.safetensors` and
-            `audio_networks.safetensors`: both are taken from there.
+        ears: a character bundle, the workspace of a head, or a folder with
+            `audio_encoder.safetensors` and `audio_networks.safetensors`: both are taken from there.
 
     Raises:
         EncoderError: there is no encoder, or something is refused.
@@ -50,6 +51,11 @@ def open_hearing(folder: Path, encoder: Path | None = None, ears: Path | None = 
         return Hearing(
             open_encoder(ears, ears / CONTEXT_ENCODER_FILE), read_encoder(ears / NETWORKS_FILE)
         )
+    if (ears / "checkpoints").is_dir():
+        head = read_checkpoint(find_checkpoint(ears))
+        if not head.encoder:
+            raise EncoderError(f"{head.path} does not hold the audio encoder that it hears with")
+        return Hearing(AveEncoder(head.encoder), head.state)
     audio = load_bundle(ears).audio
     if audio is None or not isinstance(audio.encoder, AveEncoder):
         raise EncoderError(f"{ears} does not hear with an audio-visual encoder")

@@ -104,6 +104,7 @@ class TorsoTrainer:
     Args:
         data: pictures and cameras.
         head: the `model` of a head's checkpoint; stored along, never changed.
+        encoder: tensors of the audio encoder that the head hears with, stored likewise.
         seed: of first weights and of every draw.
         device: where to compute.
     """
@@ -111,12 +112,18 @@ class TorsoTrainer:
     kind: Final = KIND
 
     def __init__(
-        self, data: TorsoData, head: Mapping[str, Tensor], seed: int = 0, device: str = "cpu"
+        self,
+        data: TorsoData,
+        head: Mapping[str, Tensor],
+        encoder: Mapping[str, Tensor],
+        seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         self.data: Final = data
         self.progress = Progress()
         self._device = torch.device(device)
         self._head = {key: value for key, value in head.items() if not _is_torso(key)}
+        self._encoder = dict(encoder)
         self._weights = {
             key: tensor.to(self._device).requires_grad_()
             for key, tensor in first_weights(seed).items()
@@ -171,6 +178,7 @@ class TorsoTrainer:
             "mean_density": 0,
             "mean_density_torso": float(self._density.mean()),
             "model": self._head | self._torso_state(),
+            "audio_encoder": self._encoder,
         }  # fmt: skip
 
     def weights(self) -> TorsoWeights:
@@ -197,12 +205,13 @@ class TorsoTrainer:
             "density": self._density,
             "random": self._random.get_state(),
             "head": self._head,
+            "encoder": self._encoder,
             "data": self.data.fingerprint,
         }
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`, but for the head.
+        """The inverse of `state`, but for the head and its encoder.
 
         Raises:
             TrainingError: the state is of another data folder, or of another version.

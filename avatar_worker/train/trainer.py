@@ -188,6 +188,7 @@ class Trainer:
             "mean_density": mean_density,
             "mean_density_torso": 0.0,
             "model": state,
+            "audio_encoder": dict(self.data.encoder),
         }  # fmt: skip
 
     def tensors(self) -> dict[str, Tensor]:
@@ -220,6 +221,7 @@ class Trainer:
             "ears": self.ears.state(),
             "data": self.data.fingerprint,
             "heard": self._heard,
+            "encoder": dict(self.data.encoder),
         }
 
     @torch.no_grad()
@@ -241,7 +243,7 @@ class Trainer:
             raise TrainingError("the workspace's head has ears of its own: --ears needs --restart")
         if networks is None and state["heard"] != self._heard:
             raise TrainingError(
-                "the workspace was trained with another audio encoder; name that one, choose "
+                "the workspace was trained with another audio encoder: leave --ave out, choose "
                 "another workspace or --restart"
             )
         self.progress = HeadProgress(**state["progress"])

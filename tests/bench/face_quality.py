@@ -1,11 +1,10 @@
 """How like the footage characters are drawn, on frames that they were not trained on.
 
-    python -m tests.bench.face_quality --data DIR --character A [--character B …] [--ave FILE]
-        [--truth DIR]
+    python -m tests.bench.face_quality --data DIR --character A [--character B …] [--truth DIR]
 
 Every character is drawn at the cameras and expressions of the folder's val split, heads before the
 folder's own torso and background, and hears the folder's sound with its own ears: `--character` is
-a bundle (name, folder, zip) or a training workspace, whose ears are those of `--ave`. Characters
+a bundle (name, folder, zip) or a training workspace. Characters
 must have been made from footage in the same head frame, as those of `recipes/people` are; only what
 none of them was trained on compares them fairly.
 
@@ -57,6 +56,7 @@ from avatar_worker.train.footage import (
 )
 from avatar_worker.train.scores import LandmarkFinder, compare, lmd_px, psnr_db
 from avatar_worker.trained import open_trained
+from tests.bench.spread import spread
 
 OPAQUE = 0.99
 ROWS = (
@@ -105,14 +105,14 @@ class Sitter:
         ]
 
 
-def find_sitter(name: str, data: Path, ave: Path | None) -> Sitter:
+def find_sitter(name: str, data: Path) -> Sitter:
     """A training workspace, else a bundle."""
     path = Path(name)
     if (path / "checkpoints").is_dir():
         trained = open_trained(data, path)
         flavour = trained.checkpoint.flavour
         return Sitter(path.name, trained.checkpoint.head(), flavour.eye, trained.networks,
-                      trained.encoder(ave), trained.mode)  # fmt: skip
+                      trained.encoder(None), trained.mode)  # fmt: skip
     path = find_bundle(name)
     bundle = load_bundle(path)
     assert bundle.head is not None, f"{name} has no head"
@@ -146,7 +146,7 @@ class Comparison:
             if self.truth is None or (self.truth / f"{image_id}.png").is_file()
         ]
         assert there, f"{self.truth} has no frame of the val split"
-        return _spread(footage, there, self.n_frames)
+        return _part(footage, [there[k] for k in spread(len(there), self.n_frames)])
 
     def filmed(self, image_id: int) -> NDArray[np.uint8]:
         """A frame as the folder has it."""
@@ -221,12 +221,7 @@ def landmark_distance(
     return None if seen[0] is None or seen[1] is None else lmd_px(seen[0], seen[1])
 
 
-def _spread(footage: Footage, there: Sequence[int], n: int) -> Footage:
-    """At most n of some frames, spread."""
-    total = len(there)
-    chosen = [
-        there[k] for k in sorted({round(k) for k in np.linspace(0, total - 1, min(n, total))})
-    ]
+def _part(footage: Footage, chosen: Sequence[int]) -> Footage:
     return Footage(
         folder=footage.folder,
         image_ids=tuple(footage.image_ids[i] for i in chosen),
@@ -261,7 +256,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="SyncTalk data folder")
     parser.add_argument("--character", action="append", help="bundle or workspace; default: mira")
-    parser.add_argument("--ave", type=Path, help="audio encoder of workspaces")
     parser.add_argument("--truth", type=Path, help="folder of pictures to compare with")
     parser.add_argument("--frames", type=int, default=60, help="at most so many, spread")
     parser.add_argument("--threads", type=int, default=1)
@@ -270,7 +264,7 @@ def main() -> int:
     comparison = Comparison(options.data, options.frames, options.truth, _finder())
     columns = {"the film": score_film(comparison)} if options.truth else {}
     for name in options.character or ["mira"]:
-        sitter = find_sitter(name, options.data, options.ave)
+        sitter = find_sitter(name, options.data)
         label = sitter.name if sitter.name not in columns else name
         columns[label] = score(sitter, comparison, options.threads)
     frames = next(iter(columns.values()))["frames"]

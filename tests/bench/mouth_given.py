@@ -1,7 +1,6 @@
 """How well a drawn person's head draws sentences it never heard, when it is told the mouth.
 
-    python -m tests.bench.mouth_given [--work var/mira] [--workspace var/mira/head] [--ave FILE]
-        [--truth DIR]
+    python -m tests.bench.mouth_given [--work var/mira] [--workspace var/mira/head] [--truth DIR]
 
 What a character gets wrong in new sentences is the ear's part or the head's. Of a drawn person it
 is known what the mouth did, and a head that was trained with borrowed ears has an audio vector for
@@ -73,7 +72,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("var/mira"))
     parser.add_argument("--workspace", type=Path, default=Path("var/mira/head"))
-    parser.add_argument("--ave", type=Path, help="audio encoder of the workspace")
     parser.add_argument("--truth", type=Path, help="as in `face_quality`")
     parser.add_argument("--frames", type=int, default=60, help="at most so many, spread")
     parser.add_argument("--threads", type=int, default=1)
@@ -84,7 +82,7 @@ def main() -> int:
     state = read_state(options.workspace)
     assert state is not None, f"{options.workspace} holds no training"
     assert state["ears"], "the head was trained with ears of its own: its frames have no vectors"
-    heard = find_sitter(str(options.workspace), data, options.ave)
+    heard = find_sitter(str(options.workspace), data)
     mouth = DrawnMouth(options.work)
     trained = around(mouth, read_split(data, "train", heard.eye).audio_ids)
     told = Told(

@@ -8,8 +8,7 @@ frame, so a linear fit on the training frames says what a character's audio vect
 reading is then put to the test: on the person's held-out sentences, and on the test sets of the
 audio encoder's recipe (`--speech`). The table has the share of the nine mouth parameters' variance
 that is explained (mean R²) and how many lip closures were found and invented (F1). A character is
-a bundle, which hears with its own encoder, or a workspace or checkpoint, which hears with
-`export/audio_encoder.safetensors` of the recipe (`--ave` for another).
+a bundle or a workspace.
 """
 
 import argparse
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.window import WINDOW_COLUMNS
 from avatar_worker.commands.render import find_bundle
 from avatar_worker.recipes.audio_encoder import mel
@@ -32,26 +30,25 @@ from avatar_worker.recipes.audio_encoder.scores import Score, score
 from avatar_worker.render.data_folder import Split, read_split
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.dataset import audio_windows
-from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, open_encoder, open_hearing
-from avatar_worker.train.warm_start import read_source
+from avatar_worker.train.hearing import open_hearing
 from tests.bench.drawn_mouth import DrawnMouth
 
 Floats = NDArray[np.float32]
 
 
-class Hearing:
+class Ears:
     """Encoder and audio networks of a character.
 
     Args:
-        character: bundle, workspace or checkpoint.
-        otherwise: encoder of what is no bundle.
+        character: bundle or workspace.
     """
 
-    def __init__(self, character: str, otherwise: AveEncoder) -> None:
+    def __init__(self, character: str) -> None:
         path = find_bundle(character)
-        self.encoder, found = otherwise, read_source(path)
-        if not (path / "checkpoints").is_dir() and path.suffix != ".pth":
-            self.encoder = open_hearing(path, ears=path).encoder
+        hearing = open_hearing(path, ears=path)
+        found = hearing.networks
+        assert found is not None
+        self.encoder = hearing.encoder
         self._networks = {k: tensor.float() for k, tensor in found.items() if is_audio_weight(k)}
 
     @torch.inference_mode()
@@ -70,21 +67,19 @@ class Hearing:
         return self(read.windows(torch.arange(len(read.features))))
 
 
-def frames_of(work: Path, split: Split, hearing: Hearing) -> tuple[Floats, Floats]:
+def frames_of(work: Path, split: Split, ears: Ears) -> tuple[Floats, Floats]:
     """Audio vectors and mouth parameters of a drawn person's speaking frames in a split."""
     footage, mouth = read_split(work / "data", split, "upper"), DrawnMouth(work)
-    windows = audio_windows(footage, hearing.encoder, lambda *_: None)
+    windows = audio_windows(footage, ears.encoder, lambda *_: None)
     speaks = mouth.speaks(footage.audio_ids)
-    said = hearing(windows[torch.from_numpy(speaks)])
+    said = ears(windows[torch.from_numpy(speaks)])
     return said, mouth.parameters(footage.audio_ids)[speaks]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     options = build_parser().parse_args(arguments)
-    ave = options.ave or options.speech / "export" / CONTEXT_ENCODER_FILE
-    otherwise = open_encoder(options.work, ave)
-    characters = [Hearing(name, otherwise) for name in options.character]
+    characters = [Ears(name) for name in options.character]
     readings = [Readout.fitted(*frames_of(options.work, "train", each)) for each in characters]
     print(f"{'':24}" + "".join(f"{name:>28}" for name in options.character))
 
@@ -92,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name:24}" + "".join(f"{_said(each):>28}" for each in scores), flush=True)
 
     held_out = []
-    for hearing, read in zip(characters, readings, strict=True):
-        said, mouth = frames_of(options.work, "val", hearing)
+    for ears, read in zip(characters, readings, strict=True):
+        said, mouth = frames_of(options.work, "val", ears)
         held_out.append(score(mouth, read(said), np.zeros(len(mouth), np.int32)))
     line("held-out sentences", held_out)
     for path in sorted((options.speech / "features").glob("test-*.npz")):
@@ -113,7 +108,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--character", action="append", required=True)
     parser.add_argument("--work", type=Path, default=Path("var/mira"))
-    parser.add_argument("--ave", type=Path, help="audio encoder of what is no bundle")
     parser.add_argument("--speech", type=Path, default=Path("var/audio-encoder"))
     return parser
 

@@ -30,7 +30,9 @@ def test_a_head_trains_as_on_the_cpu_and_its_run_goes_on_there():
 
 def test_a_torso_trains_as_on_the_cpu():
     data = read_torso_data(mini.DATA, "train", lambda *_: None)
-    runs = [TorsoTrainer(data, mini.checkpoint().state, 0, device) for device in ("cpu", "cuda")]
+    runs = [
+        TorsoTrainer(data, mini.checkpoint().state, {}, 0, device) for device in ("cpu", "cuda")
+    ]
     for step in range(18):
         for run in runs:
             run.step(step / 18)

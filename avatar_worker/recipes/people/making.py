@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar_worker.import_bundle import ENCODER
 from avatar_worker.recipes.people.person import Person
 from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.whole_files import write_whole
@@ -59,7 +58,7 @@ def steps_for(who: str, work: Path, python: Path, minutes: float) -> tuple[Step,
         python: Interpreter of the environment that draws.
         minutes: How long the head is trained.
     """
-    own, encoder = sys.executable, str(SHIPPED_CHARACTER / ENCODER)
+    own = sys.executable
     film, data, head = (str(work / name) for name in ("film.mp4", "data", "head"))
 
     def recipe(interpreter: str, name: str) -> Step:
@@ -78,7 +77,7 @@ def steps_for(who: str, work: Path, python: Path, minutes: float) -> tuple[Step,
         service("prepare", "--video", film, "--out", data),
         service("train", "--data", data, "--workspace", head, "--ears", str(SHIPPED_CHARACTER),
                 "--minutes", f"{minutes:g}"),
-        service("import", "--data", data, "--workspace", head, "--ave", encoder,
+        service("import", "--data", data, "--workspace", head,
                 "--name", who, "--out", str(work / f"{who}.zip"), "--persona", str(persona),
                 "--loop", "0", str(LOOP_FRAMES), "--licence", LICENCE, "--consent", CONSENT),
     )  # fmt: skip

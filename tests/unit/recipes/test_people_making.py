@@ -69,8 +69,7 @@ def test_every_step_reads_what_the_one_before_left(tmp_path: Path) -> None:
     assert option("import", "--workspace") == option("train", "--workspace")
     assert option("train", "--minutes") == "30"
     assert option("import", "--out") == str(tmp_path / "jonas.zip")
-    for name in ("--ave", "--persona"):
-        assert Path(option("import", name)).is_file()
+    assert Path(option("import", "--persona")).is_file()
 
 
 def test_times_are_said_and_written(tmp_path: Path) -> None:

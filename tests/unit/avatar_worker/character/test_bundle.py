@@ -255,13 +255,13 @@ def test_without_sound_the_import_says_that_there_is_no_finer_grid(tmp_path, cap
 
 def test_without_a_kernel_the_import_says_that_there_is_no_finer_grid(monkeypatch, caplog):
     monkeypatch.setattr("avatar_worker.trained.kernel", lambda: None)
-    assert open_trained(mini.DATA, mini.WORKSPACE).finer_grid(mini.ENCODER) is None
+    assert open_trained(mini.DATA, mini.WORKSPACE).finer_grid(mini.audio_model()) is None
     assert "no finer grid: it is made with the compiled kernel" in caplog.text
 
 
 def test_moments_are_of_the_whole_footage_whatever_part_is_played():
-    whole = open_trained(mini.DATA, mini.WORKSPACE).moments(mini.ENCODER)
-    part = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1)).moments(mini.ENCODER)
+    whole = open_trained(mini.DATA, mini.WORKSPACE).moments(mini.audio_model())
+    part = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1)).moments(mini.audio_model())
     # 20480 samples are 32 frames, of which some hear the same; the train split's 24 see much.
     # Each counts twice: as it is heard, and half as far again from rest.
     assert [m.enc_a.tolist() for m in whole] == [m.enc_a.tolist() for m in part]

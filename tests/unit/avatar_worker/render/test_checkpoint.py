@@ -183,3 +183,17 @@ def test_entries_that_are_no_tensors_are_refused(tmp_path):
     torch.save(content, tmp_path / "text.pth")
     with pytest.raises(CheckpointContentError, match="surprise"):
         read_checkpoint(tmp_path / "text.pth")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ([1], "audio_encoder is a list; expected a dictionary of tensors"),
+        ({"0.conv_block.0.bias": 1.0}, "conv_block.0.bias' is a float; expected a tensor"),
+    ],
+)
+def test_an_encoder_that_is_none_is_refused(encoder, said, tmp_path):
+    content = {"model": dict(mini.checkpoint().state), "audio_encoder": encoder}
+    torch.save(content, tmp_path / "deaf.pth")
+    with pytest.raises(CheckpointContentError, match=said):
+        read_checkpoint(tmp_path / "deaf.pth")

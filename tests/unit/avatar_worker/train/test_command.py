@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from avatar_worker.__main__ import main as avatar_worker
 from avatar_worker.character import bundle_head_state
+from avatar_worker.import_bundle import ENCODER
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.train.checkpoints import read_scores
@@ -18,6 +21,9 @@ pytestmark = pytest.mark.unit
 needs_training_files = pytest.mark.skipif(
     not mini.HAS_TRAINING_FILES, reason="what only training reads is not among the committed data"
 )
+
+
+MIRAS = SHIPPED_CHARACTER / ENCODER
 
 
 def call(workspace: Path, *more: str) -> int:
@@ -76,12 +82,36 @@ def test_a_new_face_hears_with_the_ears_of_a_shipped_character(tmp_path: Path):
     compiled(threads=1)
     options = ("--data", str(mini.DATA), "--threads", "1", "--ears", "mira")
     assert main([*options, "--workspace", str(tmp_path), "--steps", "2"]) == 0
-    assert main([*options, "--workspace", str(tmp_path), "--steps", "3"]) == 0  # goes on
+    assert main([*options[:4], "--workspace", str(tmp_path), "--steps", "3"]) == 0  # remembers
     state = read_checkpoint(find_checkpoint(tmp_path)).state
     mira = bundle_head_state(SHIPPED_CHARACTER)
     name = "audio_net.encoder_fc1.0.weight"
     learned = (state[name].float() - mira[name].float()).abs().mean()
     assert learned < 0.25 * mira[name].float().abs().mean()  # a voice, not another ear
+
+
+@needs_training_files
+def test_what_was_trained_hears_with_its_own_encoder_whatever_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    compiled(threads=1)
+    data, workspace = ("--data", str(mini.DATA)), ("--workspace", str(tmp_path / "head"))
+    assert main([*data, *workspace, "--threads", "1", "--ears", "mira", "--steps", "1"]) == 0
+    who = [*data, *workspace, "--split", "val"]
+    pictures = []
+    for more in ((), ("--ave", str(MIRAS)), ("--ave", str(mini.ENCODER))):
+        out = tmp_path / "drawn.npz"
+        assert avatar_worker(["render", *who, *more, "--frames", "1", "--device", "cpu",
+                              "--out", str(out)]) == 0  # fmt: skip
+        with np.load(out) as drawn:
+            pictures.append(drawn["frames"][0])
+        said = f"{mini.ENCODER} is another audio encoder than the one that {tmp_path}"
+        assert (said in caplog.text) == (more[-1:] == (str(mini.ENCODER),))
+    assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
+    bundle = tmp_path / "me"
+    assert avatar_worker(["import", *who, "--loop", "0", "1", "--name", "me",
+                          "--out", str(bundle)]) == 0  # fmt: skip
+    assert (bundle / ENCODER).read_bytes() == MIRAS.read_bytes()
 
 
 @needs_training_files

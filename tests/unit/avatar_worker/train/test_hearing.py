@@ -7,11 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.bundle_files import BundleError
 from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
+from avatar_worker.train.checkpoints import write_head
 from avatar_worker.train.ears import BorrowedEars
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.hearing import CONTEXT_ENCODER_FILE, NETWORKS_FILE, open_hearing
@@ -138,6 +140,24 @@ def test_a_folder_of_the_encoders_recipe_lends_both(tmp_path: Path):
     hearing = open_hearing(mini.DATA, ears=tmp_path)
     assert hearing.networks is not None
     assert hearing.networks.keys() == ears().keys()
+
+
+def test_a_workspace_lends_what_its_newest_head_hears_with(kernel: TrainerKernel, tmp_path: Path):
+    encoder = read_encoder(mini.ENCODER)
+    trainer = Trainer(replace(made_up_data(), encoder=encoder), kernel)
+    trainer.borrow_ears(ears())
+    write_head(tmp_path, trainer.checkpoint())
+    hearing = open_hearing(mini.DATA, ears=tmp_path)
+    assert hearing.encoder.hears_like(AveEncoder(encoder))
+    assert hearing.networks is not None
+    assert hearing.networks.keys() >= ears().keys()
+    other = encoder | {"0.conv_block.0.bias": encoder["0.conv_block.0.bias"] + 1}
+    assert not hearing.encoder.hears_like(AveEncoder(other))
+
+
+def test_a_workspace_of_the_original_has_no_encoder_to_lend():
+    with pytest.raises(EncoderError, match="does not hold the audio encoder"):
+        open_hearing(mini.DATA, ears=mini.WORKSPACE)
 
 
 def test_without_ears_the_head_trains_its_own():

@@ -14,7 +14,7 @@ from avatar_worker.train.command import main
 from avatar_worker.train.errors import TrainingError
 from avatar_worker.train.scores import HeldOutTorso
 from avatar_worker.train.torso import TorsoData, TorsoTrainer, read_torso_data
-from avatar_worker.trained import open_trained
+from avatar_worker.trained import open_trained, read_encoder
 from tests.unit.avatar_worker import mini
 
 pytestmark = pytest.mark.unit
@@ -33,7 +33,7 @@ def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trainer(data: TorsoData, seed: int = 0) -> TorsoTrainer:
-    return TorsoTrainer(data, mini.checkpoint().state, seed)
+    return TorsoTrainer(data, mini.checkpoint().state, read_encoder(mini.ENCODER), seed)
 
 
 def trained(torso: TorsoTrainer, steps: int) -> TorsoTrainer:
@@ -76,6 +76,9 @@ def test_what_is_written_is_a_head_with_its_torso(data: TorsoData, tmp_path: Pat
         assert checkpoint.state[key].dtype == expected_dtype(key), key
     for key, tensor in mini.checkpoint().state.items():
         assert torch.equal(checkpoint.state[key], tensor), key
+    encoder = read_encoder(mini.ENCODER)  # the one that the head hears with goes along
+    assert all(torch.equal(tensor, encoder[key]) for key, tensor in checkpoint.encoder.items())
+    assert checkpoint.encoder
     # What the loader draws is what was trained, occupancy included.
     still = np.zeros((128, 128, 3), np.float32)
     pose = data.poses[4].numpy()
