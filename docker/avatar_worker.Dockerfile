@@ -11,7 +11,7 @@ RUN pip install --quiet --require-hashes -r /build/requirements/tools.txt \
 COPY platform/avatar_contracts /build/avatar_contracts
 COPY avatar_worker /build/avatar_worker
 RUN pip install --quiet --no-deps --no-build-isolation /build/avatar_contracts /build/avatar_worker
-RUN cd /opt && AVATAR_KERNEL_DIR=/opt/avatar/kernels python -m avatar_worker.render.kernels.build --all
+RUN cd /opt && AVATAR_KERNEL_DIR=/opt/avatar/kernels python -m avatar_worker.render.kernels --all
 
 FROM debian:bookworm-slim
 # python3: the interpreter; curl: the health check

@@ -1,7 +1,7 @@
 """Compiles the head kernel into a cache folder, one library per instruction set.
 
-    python -m avatar_worker.render.kernels.build          what this processor can use
-    python -m avatar_worker.render.kernels.build --all    every instruction set, for an image
+    python -m avatar_worker.render.kernels          what this processor can use
+    python -m avatar_worker.render.kernels --all    every instruction set, for an image
 
 A library is named after the hash of its sources and flags, so a stale one is never loaded and a
 machine without a compiler can use what another one built. A build goes to a temporary name and is
@@ -136,7 +136,7 @@ def _compile(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build and say what there is; 1 if this machine gets no kernel."""
-    parser = argparse.ArgumentParser(prog="python -m avatar_worker.render.kernels.build")
+    parser = argparse.ArgumentParser(prog="python -m avatar_worker.render.kernels")
     parser.add_argument("--all", action="store_true", help="every instruction set, not only ours")
     wanted = ISAS if parser.parse_args(arguments).all else available_isas()
     if not wanted:
@@ -150,8 +150,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{isa.name}: not built: {error}\n")
             status = 1
     return status
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(main())
