@@ -273,6 +273,27 @@ def test_ending_says_so_and_offers_another_conversation(visit):
     stage.shows("queued")
 
 
+def test_an_operator_who_signs_in_to_the_admin_meanwhile_can_still_end_it(visit, stack):
+    stage = visit()
+    stage.converse()
+    code = (
+        "from django.contrib.auth.models import User;"
+        "User.objects.create_superuser('operator', 'op@example.org', 'secret')"
+    )
+    stack.manage("shell", "-v0", "-c", code)
+    admin = stage.context.new_page()  # of the same browser: cookies are shared
+    admin.goto(f"{stack.url}/admin/")
+    admin.locator("[name=username]").fill("operator")
+    admin.locator("[name=password]").fill("secret")
+    admin.locator("[name=password]").press("Enter")
+    admin.wait_for_url(f"{stack.url}/admin/")
+    with stage.page.expect_response("**/end") as answer:
+        stage.page.locator("#end").click()
+    assert answer.value.status == 200
+    stage.shows("ended")
+    assert stage.complaints == []
+
+
 def admin_ends(stack: Stack, session: str) -> None:
     code = (
         "from avatar_platform.sessions.services import end_session as end;"

@@ -386,12 +386,12 @@ function leave() {
 
 // --- the platform --------------------------------------------------------------------------------
 
+/** Of the cookie and not of the form: who signs in to the admin meanwhile is given another. */
+const csrfToken = () => document.cookie.match(/(?:^|; )csrftoken=([^;]*)/)?.[1] ?? '';
+
 /** POST with the CSRF token, and the session's signed token once there is one. */
 async function post(path, body = {}) {
-  const headers = {
-    'Content-Type': 'application/json',
-    'X-CSRFToken': startForm.elements.csrfmiddlewaretoken.value,
-  };
+  const headers = { 'Content-Type': 'application/json', 'X-CSRFToken': csrfToken() };
   if (model.pageToken) headers.Authorization = `Bearer ${model.pageToken}`;
   const answer = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
   const json = answer.headers.get('Content-Type')?.includes('json');
