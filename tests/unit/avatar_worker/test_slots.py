@@ -56,9 +56,11 @@ def test_slots_follow_from_the_time_of_a_picture(frame_ms: float, expected: int)
     ("full_size_ms", "capacity"),
     [
         (8.0, Capacity(3)),
-        (27.0, Capacity(1)),
-        (36.0, Capacity(1, side_max_px=448)),
-        (60.0, Capacity(1, side_max_px=320)),
+        (13.0, Capacity(2)),
+        (19.0, Capacity(1)),
+        (26.0, Capacity(1, side_max_px=448)),
+        (36.0, Capacity(1, side_max_px=320)),
+        (60.0, Capacity(1, side_max_px=256)),
         (900.0, Capacity(1, side_max_px=256)),
     ],
 )
