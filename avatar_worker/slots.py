@@ -58,7 +58,7 @@ class Capacity:
 
 def measure_capacity(settings: WorkerSettings, shipped: Path = SHIPPED_CHARACTER) -> Capacity:
     """A number that is set is taken as it is, with pictures of the size asked for. Else: how many
-    characters like the shipped one fit; where even one is too much, one, and how large it can be."""
+    characters like the shipped one fit; where one is too much, how large it can be."""
     if settings.avatar_slots != "auto":
         return Capacity(settings.avatar_slots)
     if not shipped.is_dir():

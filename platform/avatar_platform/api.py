@@ -4,13 +4,20 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
 from avatar_platform.characters.api import router as characters
 from avatar_platform.characters.api import voices_router as voices
-from avatar_platform.errors import InvalidRequestError, NotFoundError, PlatformError, problem
+from avatar_platform.errors import (
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PlatformError,
+    problem,
+)
 from avatar_platform.fleet.public_api import router as workers
 from avatar_platform.observability import log
 from avatar_platform.sessions.api import router as sessions
@@ -86,3 +93,20 @@ def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 def on_anything_else(request: HttpRequest, error: Exception) -> HttpResponse:
     log().exception("request failed", path=request.path, error=type(error).__name__)
     return problem(PlatformError("something went wrong on our side"))
+
+
+class ApiProblemsMiddleware(MiddlewareMixin):
+    """Under `/api/` an address or a method that no route has is answered by a problem, too."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        is_problem = response.headers.get("Content-Type") == PROBLEM_JSON
+        if is_problem or not request.path.startswith("/api/"):
+            return response
+        if response.status_code == 404:
+            return problem(NotFoundError(f"there is nothing at {request.path}"))
+        if response.status_code == 405:
+            allowed = response.headers["Allow"]
+            refusal = problem(MethodNotAllowedError(f"expected {allowed}, found {request.method}"))
+            refusal.headers["Allow"] = allowed
+            return refusal
+        return response

@@ -4,6 +4,7 @@
     ├── NotFoundError                404 not_found          also: another tenant's object
     ├── UnauthenticatedError         401 unauthenticated
     ├── ForbiddenError               403 forbidden          the key lacks a scope
+    ├── MethodNotAllowedError        405 method_not_allowed
     ├── InvalidRequestError          422 invalid_request
     ├── CharacterUnavailableError    422 character_unavailable
     ├── WrongStateError              409 wrong_state        carries the current status
@@ -66,6 +67,10 @@ class UnauthenticatedError(PlatformError):
 
 class ForbiddenError(PlatformError):
     status, code, title = 403, ErrorCode.FORBIDDEN, "Not allowed"
+
+
+class MethodNotAllowedError(PlatformError):
+    status, code, title = 405, ErrorCode.METHOD_NOT_ALLOWED, "Method not allowed"
 
 
 class InvalidRequestError(PlatformError):

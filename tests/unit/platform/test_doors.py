@@ -137,6 +137,23 @@ def test_deployed_over_tls_djangos_own_check_has_nothing_to_say(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("path", ["/api/v1/nowhere", "/api/v1/sessions/abc", "/api/v2/sessions"])
+def test_an_address_that_no_route_has_is_a_problem(client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
+    assert answer.json()["detail"] == f"there is nothing at {path}"
+
+
+def test_a_method_that_no_route_has_is_a_problem_that_names_the_others(client) -> None:
+    answer = client.delete("/api/v1/voices")
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET"
+    assert answer.json()["code"] == "method_not_allowed"
+    assert answer.json()["detail"] == "expected GET, found DELETE"
+
+
 @override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=1000)
 def test_a_body_that_is_too_large_is_a_problem(ada: factories.Person) -> None:
     body = json.dumps({"character": "test-card", "metadata": {"a": "b" * 2000}})
