@@ -1,8 +1,9 @@
-"""Brows, lids and jaw from the mesh, as columns of `bs.npy`.
+"""Brows, lids and jaw, as columns of `bs.npy`.
 
-No network for all 52 ARKit coefficients comes in a package, so only what can be measured on the
-mesh is: the columns that renderer and trainer use (brows and lids), and the jaw. All other columns
-are 0. Values are relative to this person's own usual face and to her own closed eye.
+No network for all 52 ARKit coefficients comes in a package, so only what can be measured is: the
+columns that renderer and trainer use, which are brows (seen in the pictures, `pose/template.py`)
+and lids (on the mesh), and the jaw. All other columns are 0. Values are relative to this person's
+own usual face and to her own closed eye.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from avatar_worker.prepare.pose.first import centred
 from avatar_worker.prepare.pose.shape import mean_shape
+from avatar_worker.prepare.pose.surface import BROW_ENDS
 
 Floats = NDArray[np.float64]
 
@@ -27,36 +29,32 @@ left, at the right of the picture."""
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Mesh points of one eye and its brow.
+    """Mesh points of one eye.
 
     Attributes:
         outer: corner towards the temple.
         inner: corner towards the nose.
         above: upper lid, across its middle.
         below: lower lid, opposite to `above`.
-        brow_inner: of the brow, towards the nose.
-        brow_outer: towards the temple.
     """
 
     outer: int
     inner: int
     above: tuple[int, ...]
     below: tuple[int, ...]
-    brow_inner: tuple[int, ...]
-    brow_outer: tuple[int, ...]
 
 
 SIDES: Final = {
-    "Right": Side(33, 133, (160, 159, 158), (144, 145, 153), (55, 107), (70, 63, 46, 53)),
-    "Left": Side(263, 362, (387, 386, 385), (373, 374, 380), (285, 336), (300, 293, 276, 283)),
+    "Right": Side(33, 133, (160, 159, 158), (144, 145, 153)),
+    "Left": Side(263, 362, (387, 386, 385), (373, 374, 380)),
 }
 UPPER_LIP, LOWER_LIP = 13, 14
 
-FULL_RAISE_M, FULL_LOWERING_M = 0.010, 0.006
+FULL_RAISE_M, FULL_LOWERING_M = 0.006, 0.006
 """How far a brow goes from rest."""
 
-BROW_NOISE_M: Final = 0.0005
-"""By which brows seem to move while they rest: the mesh follows them loosely."""
+BROW_NOISE_M: Final = 0.0002
+"""By which brows seem to move while they rest."""
 
 FULL_JAW_M: Final = 0.035
 CLOSED_AT_MOST: Final = 0.45
@@ -66,11 +64,12 @@ SMOOTHING: Final = np.array([-3.0, 12.0, 17.0, 12.0, -3.0]) / 35
 """Savitzky–Golay, five frames, cubic, as in the original."""
 
 
-def coefficients(meshes: Floats, steady: NDArray[np.int64]) -> Floats:
+def coefficients(meshes: Floats, brows: Floats, steady: NDArray[np.int64]) -> Floats:
     """Coefficients of every frame; frames without a face repeat their neighbours'. [n, 52]
 
     Args:
         meshes: in pixels, NaN where there is no face. [n, 468, 3]
+        brows: by how many metres their ends (`BROW_ENDS`) have risen in frames with a face. [m, 4]
         steady: points that move with the skull; the corners of the eyes come first.
     """
     seen = np.flatnonzero(np.isfinite(meshes[:, 0, 0]))
@@ -78,15 +77,14 @@ def coefficients(meshes: Floats, steady: NDArray[np.int64]) -> Floats:
     _, poses, sizes = mean_shape(points[:, steady])
     face = np.einsum("nji,npj->npi", poses.turns, points) / sizes[:, None, None]  # metres
     measured = np.zeros((len(seen), N_COLUMNS))
-    inner = []
+    rises = dict(zip(BROW_ENDS, _rises(brows).T, strict=True))
     for side, at in SIDES.items():
-        rise_inner = _rise(face, at.brow_inner, (at.inner,))
-        rise_outer = _rise(face, at.brow_outer, (at.inner, at.outer))
-        inner.append(rise_inner)
-        measured[:, COLUMNS[f"browOuterUp{side}"]] = rise_outer / FULL_RAISE_M
-        measured[:, COLUMNS[f"browDown{side}"]] = -(rise_inner + rise_outer) / 2 / FULL_LOWERING_M
+        inner, outer = (rises[f"{side.lower()} {end}"] for end in ("inner", "outer"))
+        measured[:, COLUMNS[f"browOuterUp{side}"]] = outer / FULL_RAISE_M
+        measured[:, COLUMNS[f"browDown{side}"]] = -(inner + outer) / 2 / FULL_LOWERING_M
         measured[:, COLUMNS[f"eyeBlink{side}"]] = _closure(points, at)
-    measured[:, COLUMNS["browInnerUp"]] = (inner[0] + inner[1]) / 2 / FULL_RAISE_M
+    inner = (rises["right inner"] + rises["left inner"]) / 2
+    measured[:, COLUMNS["browInnerUp"]] = inner / FULL_RAISE_M
     gap = np.linalg.norm(face[:, UPPER_LIP] - face[:, LOWER_LIP], axis=1)
     measured[:, COLUMNS["jawOpen"]] = (gap - np.percentile(gap, 5)) / FULL_JAW_M
     nearest = np.abs(seen[None] - np.arange(len(meshes))[:, None]).argmin(axis=1)
@@ -101,11 +99,10 @@ def smoothed(rows: Floats) -> Floats:
     return np.asarray(sum(parts))
 
 
-def _rise(face: Floats, brow: tuple[int, ...], corners: tuple[int, ...]) -> Floats:
-    """Height of a brow above corners of its eye against the usual, without noise. [n]"""
-    height = face[:, list(brow), 1].mean(axis=1) - face[:, list(corners), 1].mean(axis=1)
-    rise = height - np.median(height)
-    return np.asarray(np.sign(rise) * np.maximum(np.abs(rise) - BROW_NOISE_M, 0.0))
+def _rises(brows: Floats) -> Floats:
+    """Heights against the usual ones, without noise. [n, 4]"""
+    rises = brows - np.median(brows, axis=0)
+    return np.asarray(np.sign(rises) * np.maximum(np.abs(rises) - BROW_NOISE_M, 0.0))
 
 
 def _closure(points: Floats, at: Side) -> Floats:

@@ -16,7 +16,7 @@ from avatar_worker.prepare.crop import Crop
 from avatar_worker.prepare.errors import FolderError
 from avatar_worker.prepare.files import write_json
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MAX_BYTES: Final = 1024**2
 
 

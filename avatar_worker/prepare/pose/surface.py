@@ -1,7 +1,7 @@
 """The part of the face that moves with the skull, as points on its surface.
 
-From the forehead to the tip of the nose, without the eyes. Brows stay: they give grip, and where
-they move they are weighed down (`template.py`).
+From the forehead to the tip of the nose, without the eyes. Brows stay: they give grip. How far each
+point slides on the skull when a brow rises is known, so that this can be asked of a frame.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from avatar_worker.prepare.crop import SIZE_PX
 from avatar_worker.prepare.mesh_parts import (
+    CHIN,
+    FOREHEAD_TOP,
     LEFT_EYE,
     OVAL,
     RIGHT_EYE,
@@ -24,6 +26,14 @@ from avatar_worker.prepare.pose.camera import Floats
 
 STEP_PX: Final = 3
 EYE_MARGIN_PX: Final = 7
+BROWS: Final = (
+    (((55, 107), (70, 63, 46, 53)), RIGHT_EYE),
+    (((285, 336), (300, 293, 276, 283)), LEFT_EYE),
+)
+BROW_ENDS: Final = ("right inner", "right outer", "left inner", "left outer")
+EYE_REACH, FOREHEAD_REACH = 0.8, 2.0
+"""How far below and above a brow skin goes along with it, in distances from brow to eye."""
+
 NEAR_PX2: Final = 9.0
 """Softens the interpolation between mesh points, which lie 5 to 20 px apart."""
 
@@ -35,10 +45,16 @@ class Surface:
     Attributes:
         points: in metres, axes of the head. [p, 3]
         normals: outwards, of unit length. [p, 3]
+        slides: how each point moves when an end of a brow rises by one (`BROW_ENDS`). [p, 4, 3]
     """
 
     points: Floats
     normals: Floats
+    slides: Floats
+
+    def raised(self, brows: Floats) -> Floats:
+        """The points when the brows' ends have risen by so many metres. [4] → [p, 3]"""
+        return np.asarray(self.points + np.einsum("pkc,k->pc", self.slides, brows))
 
 
 def steady_surface(mesh: Floats, scene: Scene, frame: int) -> Surface:
@@ -62,7 +78,40 @@ def steady_surface(mesh: Floats, scene: Scene, frame: int) -> Surface:
     seen = np.stack([x, y, z], axis=-1)
     normals = np.cross(np.gradient(seen, axis=1), -np.gradient(seen, axis=0))
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
-    return Surface((seen[inside] - shift) @ turn, normals[inside] @ turn)
+    up = mesh[FOREHEAD_TOP] - mesh[CHIN]
+    up = np.array([up[0], -up[1], -up[2]]) @ turn  # rows count downwards, depths away
+    rises = _rises(mesh, places.reshape(*rows.shape, 2)[inside])
+    slides = rises[..., None] * (up / np.linalg.norm(up))
+    return Surface((seen[inside] - shift) @ turn, normals[inside] @ turn, slides)
+
+
+def _rises(mesh: Floats, places: Floats) -> Floats:
+    """How far points go along with the ends of the brows: 1 at an end, 0 at eyes and hairline.
+
+    Args:
+        mesh: of the frame, in pixels. [468, 3]
+        places: column and row of the points. [p, 2]
+    """
+    rises = []
+    for brow, eye in BROWS:
+        inner, outer = (mesh[list(end), :2].mean(axis=0) for end in brow)
+        along = outer - inner
+        length = float(np.linalg.norm(along))
+        down = np.array([-along[1], along[0]]) / length
+        to_eye = (mesh[list(eye), :2].mean(axis=0) - (inner + outer) / 2) @ down
+        down, to_eye = down * np.sign(to_eye), abs(float(to_eye))
+        share = (places - inner) @ along / length**2
+        below = (places - inner) @ down / to_eye
+        across = _fading(np.abs(below) / np.where(below > 0, EYE_REACH, FOREHEAD_REACH))
+        across = across * _fading(np.abs(share - 0.5) - 0.5)
+        toward_outer = share.clip(0.0, 1.0)
+        rises += [across * (1 - toward_outer), across * toward_outer]
+    return np.stack(rises, axis=1)
+
+
+def _fading(distance: Floats) -> Floats:
+    """1 at 0 and less, 0 from 1 on, smooth between."""
+    return np.asarray((1 + np.cos(np.pi * distance.clip(0.0, 1.0))) / 2)
 
 
 def _metric_depth(mesh: Floats, steady: Floats) -> Floats:

@@ -22,7 +22,7 @@ from avatar_worker.prepare.pose.camera import (
     project,
     vectors_of,
 )
-from avatar_worker.prepare.pose.surface import Surface
+from avatar_worker.prepare.pose.surface import BROW_ENDS, Surface
 
 FINE_PX, COARSE_PX = 1.0, 8.0
 """Deviations of the band that is compared: finer is noise, coarser is light and shadow."""
@@ -44,6 +44,11 @@ this, what is stated of the clip whose truth is known is about its true error (n
 
 MESH_DEVIATIONS: Final = np.array([*np.radians([1.0, 0.5, 0.3]), 0.0007, 0.0007, 0.006])
 """How far a pose from the mesh alone is off: nod, turn, lean; across, up, distance in metres."""
+
+BROW_DEVIATION_M: Final = 0.003
+"""How far the ends of the brows are from rest."""
+
+WITH_BROWS_DEVIATIONS: Final = np.append(MESH_DEVIATIONS, np.full(len(BROW_ENDS), BROW_DEVIATION_M))
 
 MAX_CORRECTION_PX: Final = 4.0
 """By which the picture may move the face away from where the mesh has it. Beyond, the picture is
@@ -78,7 +83,7 @@ def make_template(
     """Median and spread of the looks in some frames."""
     looks = np.stack(
         [
-            _at(picture, _places(surface, poses.part(np.array([index])), focal_px))
+            _at(picture, _places(surface.points, poses.part(np.array([index])), focal_px))
             for index, picture in enumerate(bands)
         ]
     )
@@ -106,30 +111,65 @@ def align(
     Returns:
         The pose, and how surely it is known (inverse covariance, in radians and metres). [6, 6]
     """
+    pose, _, information = _fit(
+        template, picture, by_mesh, start or by_mesh, focal_px, MESH_DEVIATIONS
+    )
+    still = template.surface.points
+    moved = _places(still, pose, focal_px) - _places(still, by_mesh, focal_px)
+    if np.sqrt((moved**2).sum(axis=1).mean()) > MAX_CORRECTION_PX:
+        return by_mesh, np.diag(MESH_DEVIATIONS**-2)
+    return pose, information
+
+
+def raised_brows(
+    template: Template,
+    picture: NDArray[np.float32],
+    by_mesh: Poses,
+    focal_px: float,
+    start: Poses,
+) -> Floats:
+    """By how much the ends of the brows have risen in one frame, in metres. [4]
+
+    Asked together with the pose, which would follow the brows otherwise; but a pose that need not
+    explain them has less grip, so it is not kept. Arguments as in `align`.
+    """
+    return _fit(template, picture, by_mesh, start, focal_px, WITH_BROWS_DEVIATIONS)[1]
+
+
+def _fit(
+    template: Template,
+    picture: NDArray[np.float32],
+    by_mesh: Poses,
+    start: Poses,
+    focal_px: float,
+    deviations: Floats,
+) -> tuple[Poses, Floats, Floats]:
+    """Pose, brows and information; brows rest if there are deviations for the pose alone."""
     across = _slope(picture, columns=1, rows=0)
     down = _slope(picture, columns=0, rows=1)
-    mesh_information = np.diag(MESH_DEVIATIONS**-2)
-    pose, information = start or by_mesh, mesh_information
+    known, n_free = np.diag(deviations**-2), len(deviations)
+    pose, brows, information = start, np.zeros(len(BROW_ENDS)), known
     for _ in range(MAX_STEPS):
-        places = _places(template.surface, pose, focal_px)
+        points = template.surface.raised(brows)
+        places = _places(points, pose, focal_px)
         error = template.look - _at(picture, places)
         root = np.sqrt(template.weight)
         typical = MEDIAN_TO_DEVIATION * float(np.median(np.abs(error) * root)) + 1e-3
         weight = template.weight / (1 + (error * root / (CUT * typical)) ** 2)
         weight = weight * _facing(template.surface, pose) / (typical**2 * CORRELATED)
-        by_pose = derivatives(template.surface.points, pose, focal_px)[0][0]
-        slope = (_at(across, places)[:, None] * by_pose[:, 0]
-                 + _at(down, places)[:, None] * by_pose[:, 1])  # fmt: skip
-        information = (slope * weight[:, None]).T @ slope + mesh_information
-        pull = (slope * weight[:, None]).T @ error + mesh_information @ between(pose, by_mesh)
-        step = np.linalg.solve(information, pull)
-        pose = pose.moved(step[None])
+        by_pose, by_point, _ = derivatives(points, pose, focal_px)
+        by_brows = by_point[0] @ template.surface.slides.transpose(0, 2, 1)
+        moves = np.concatenate([by_pose[0], by_brows], axis=2)[..., :n_free]  # [p, 2, n_free]
+        slope = (_at(across, places)[:, None] * moves[:, 0]
+                 + _at(down, places)[:, None] * moves[:, 1])  # fmt: skip
+        information = (slope * weight[:, None]).T @ slope + known
+        away = np.concatenate([between(pose, by_mesh), -brows])[:n_free]
+        step = np.linalg.solve(information, (slope * weight[:, None]).T @ error + known @ away)
+        pose = pose.moved(step[None, :6])
+        brows[: n_free - 6] += step[6:]
         if np.abs(step).max() < SMALL_STEP:
             break
-    moved = _places(template.surface, pose, focal_px) - _places(template.surface, by_mesh, focal_px)
-    if np.sqrt((moved**2).sum(axis=1).mean()) > MAX_CORRECTION_PX:
-        return by_mesh, mesh_information
-    return pose, information
+    return pose, brows, information
 
 
 def between(pose: Poses, other: Poses) -> Floats:
@@ -167,10 +207,10 @@ def _slope(picture: NDArray[np.float32], *, columns: int, rows: int) -> NDArray[
     return np.asarray(cv2.Scharr(picture, cv2.CV_32F, columns, rows) / 32, np.float32)
 
 
-def _places(surface: Surface, pose: Poses, focal_px: float) -> NDArray[np.float32]:
+def _places(points: Floats, pose: Poses, focal_px: float) -> NDArray[np.float32]:
     """Column and row of each point in one frame. [p, 2]"""
     middle = (SIZE_PX - 1) / 2
-    return np.asarray(project(surface.points, pose, focal_px)[0] + middle, np.float32)
+    return np.asarray(project(points, pose, focal_px)[0] + middle, np.float32)
 
 
 def _at(picture: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:

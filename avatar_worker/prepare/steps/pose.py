@@ -18,7 +18,13 @@ from avatar_worker.prepare.pose.first import centred, evenly, from_meshes
 from avatar_worker.prepare.pose.frame import head_axes, mesh_in_metres, rebased
 from avatar_worker.prepare.pose.smoothing import smooth
 from avatar_worker.prepare.pose.surface import Surface, steady_surface
-from avatar_worker.prepare.pose.template import Template, align, band, refine_template
+from avatar_worker.prepare.pose.template import (
+    Template,
+    align,
+    band,
+    raised_brows,
+    refine_template,
+)
 from avatar_worker.whole_files import write_whole
 
 TEMPLATE_FRAMES: Final = 150
@@ -42,15 +48,16 @@ def write_poses(job: Job, report: Report) -> None:
                                        scene.focal_px))  # fmt: skip
         parts.append(read_array(path))
         report(min(start + CHUNK_FRAMES, len(numbers)), len(numbers))
-    found = np.concatenate(parts)  # [n, 9 + 3 + 36]
+    found = np.concatenate(parts)  # [n, 9 + 3 + 36 + 4]
     poses = Poses(found[:, :9].reshape(-1, 3, 3), found[:, 9:12])
-    smoothed = smooth(*_with_gaps(poses, found[:, 12:].reshape(-1, 6, 6), numbers)).part(
+    smoothed = smooth(*_with_gaps(poses, found[:, 12:48].reshape(-1, 6, 6), numbers)).part(
         numbers - numbers[0]
     )
     face = mesh_in_metres(centred(meshes), scene.poses, np.array(STEADY), scene.points)
     axes, origin = head_axes(face)
     matrices = rebased(smoothed, axes, origin).camera_to_head()
     write_json(job.by_products / "camera.json", {"focal_px": scene.focal_px})
+    write_array(job.by_products / "brows.npy", found[:, 48:])
     write_array(job.by_products / "poses.npy", matrices)
 
 
@@ -70,12 +77,14 @@ def read_focal(job: Job) -> float:
 def _aligned(
     job: Job, numbers: NDArray[np.int64], template: Template, poses: Poses, focal_px: float
 ) -> Floats:
-    """Turn, shift and information of some frames, a row each. [n, 48]"""
+    """Turn, shift, information and brows of some frames, a row each. [n, 52]"""
     rows = []
     for index, number in enumerate(numbers):
         picture = band(job.read_original(int(number)))
-        pose, sure = align(template, picture, poses.part(np.array([index])), focal_px)
-        rows.append(np.concatenate([pose.turns.ravel(), pose.shifts.ravel(), sure.ravel()]))
+        by_mesh = poses.part(np.array([index]))
+        pose, sure = align(template, picture, by_mesh, focal_px)
+        brows = raised_brows(template, picture, by_mesh, focal_px, pose)
+        rows.append(np.concatenate([pose.turns.ravel(), pose.shifts.ravel(), sure.ravel(), brows]))
     return np.stack(rows)
 
 
@@ -94,7 +103,7 @@ def _template(job: Job, numbers: NDArray[np.int64], meshes: Floats, scene: Scene
     path = job.by_products / "template.npz"
     if path.is_file():
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            surface = Surface(kept["points"], kept["normals"])
+            surface = Surface(kept["points"], kept["normals"], kept["slides"])
             return Template(surface, kept["look"], kept["weight"])
     some = evenly(len(numbers), TEMPLATE_FRAMES)
     middle = _most_usual(scene.poses)
@@ -104,7 +113,8 @@ def _template(job: Job, numbers: NDArray[np.int64], meshes: Floats, scene: Scene
         TEMPLATE_ROUNDS,
     )  # fmt: skip
     content = io.BytesIO()
-    np.savez(content, points=template.surface.points, normals=template.surface.normals,
+    surface = template.surface
+    np.savez(content, points=surface.points, normals=surface.normals, slides=surface.slides,
              look=template.look, weight=template.weight)  # fmt: skip
     write_whole(path, content.getvalue())
     return template

@@ -20,7 +20,7 @@ from avatar_worker.prepare.pose.first import from_meshes
 from avatar_worker.prepare.pose.frame import head_axes, rebased
 from avatar_worker.prepare.pose.smoothing import smooth
 from avatar_worker.prepare.pose.surface import Surface
-from avatar_worker.prepare.pose.template import align, band, make_template
+from avatar_worker.prepare.pose.template import align, band, make_template, raised_brows
 from avatar_worker.render.rays import Intrinsics, convert_pose, ray_directions
 from tests.unit.avatar_worker.prepare.footage import mira
 
@@ -148,7 +148,8 @@ def test_frames_about_which_nothing_is_known_are_filled_in(n: int) -> None:
 
 
 def textured_sheet() -> tuple[np.ndarray, Surface]:
-    """A bent sheet of 12 cm, and how it looks straight ahead at 0.8 m."""
+    """A bent sheet of 12 cm, and how it looks straight ahead at 0.8 m. Its upper half is four
+    strips that slide up, each by itself."""
     random = np.random.default_rng(0)
     texture = cv2.GaussianBlur(random.uniform(0, 255, (512, 512)).astype(np.float32), (0, 0), 3)
     texture = (texture - texture.min()) / np.ptp(texture) * 255
@@ -158,7 +159,10 @@ def textured_sheet() -> tuple[np.ndarray, Surface]:
     normals = np.stack([12 * x, 12 * y, np.ones_like(x)], axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     picture = np.repeat(texture.astype(np.uint8)[..., None], 3, axis=2)
-    return picture, Surface(points, normals)
+    slides = np.zeros((len(x), 4, 3))
+    strip = np.floor((x + 0.06) / 0.12001 * 4).astype(int)
+    slides[np.arange(len(x)), strip, 1] = y > 0
+    return picture, Surface(points, normals, slides)
 
 
 STRAIGHT = Poses(np.eye(3)[None], np.array([[0.0, 0.0, -0.8]]))
@@ -184,6 +188,23 @@ def test_a_picture_that_pulls_the_face_away_from_its_mesh_is_not_believed() -> N
     assert np.array_equal(pose.turns, STRAIGHT.turns)
     _, surer = align(template, band(picture), STRAIGHT, FOCAL_PX)
     assert (np.diag(surer) > np.diag(sure)).all()
+
+
+def test_a_brow_that_slides_up_is_told_from_a_face_that_does() -> None:
+    picture, sheet = textured_sheet()
+    template = make_template([band(picture)], STRAIGHT, sheet, FOCAL_PX)
+
+    def brows(shown: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng(1).normal(0, 3, shown.shape)  # as pictures have
+        frame = band((shown + noise).clip(0, 255).astype(np.uint8))
+        pose, _ = align(template, frame, STRAIGHT, FOCAL_PX)
+        return raised_brows(template, frame, STRAIGHT, FOCAL_PX, pose)
+
+    raised = picture.copy()
+    third = slice(256, 301)  # 0 to 3 cm from the middle, 1500 px a metre
+    raised[:253, third] = picture[3:256, third]
+    assert brows(raised) == pytest.approx([0.0, 0.0, 3 / 1500, 0.0], abs=3e-4)
+    assert brows(np.roll(picture, -2, axis=0)) == pytest.approx(0.0, abs=3e-4)
 
 
 def test_the_axes_of_the_head_are_upright_with_the_nose_ten_centimetres_before_the_origin() -> None:
