@@ -186,6 +186,7 @@ STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["avatar_platform.formats"]
 USE_I18N = True
 
 # --- tasks: the control worker. Reasons and measurements: docs/architecture.md -------------------

@@ -53,6 +53,13 @@ def run_action(client: Client, path: str, action: str, *rows: object):
     return client.post(path, {"action": action, "_selected_action": chosen, "index": 0})
 
 
+def test_times_are_written_alike_everywhere(operator, talking):
+    html = operator.get("/admin/characters/characterversion/").content.decode()
+    assert re.search(r"\b\d{1,2} [A-Z][a-z]{2} 20\d\d, \d\d:\d\d\b", html)
+    assert "a.m." not in html
+    assert "p.m." not in html
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_every_list_renders_with_data(operator, talking, path):
     assert operator.get(path).status_code == 200
