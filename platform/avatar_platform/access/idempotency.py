@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request twice is one session and two equal answers, for a day."""
+"""`Idempotency-Key`: the same request twice makes one thing and two equal answers, for a day."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,7 +25,8 @@ def once(
 
     Args:
         path: what is asked for; the same key may be used once for each.
-        do: makes the answer, a JSON object; runs at most once per key.
+        body: what the request says, or its hash; the same key may be used for one only.
+        do: makes the answer, a JSON object without secrets; runs at most once per key.
 
     Returns:
         The answer, and whether it was made now.
@@ -35,8 +36,7 @@ def once(
         InvalidRequestError: the key is too long.
     """
     if not key:
-        with transaction.atomic():
-            return do(), True
+        return do(), True
     if len(key) > MAX_KEY_LENGTH:
         raise InvalidRequestError(f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters")
     now = clock.now()
