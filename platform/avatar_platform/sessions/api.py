@@ -15,7 +15,7 @@ from avatar_platform.access.models import Scope
 from avatar_platform.paging import DEFAULT_LIMIT, MAX_LIMIT, page
 from avatar_platform.problems import answers
 from avatar_platform.sessions import provisioning, schemas, selectors, services
-from avatar_platform.sessions.joining import join
+from avatar_platform.sessions.joining import join, pass_for
 from avatar_platform.sessions.models import Session
 
 router = Router(tags=["sessions"])
@@ -38,7 +38,10 @@ def _session(request: HttpRequest, session_id: uuid.UUID) -> Session:
 
 
 @router.post(
-    "", auth=CREATE, response={202: schemas.SessionCreated, **answers(409, 503)}, by_alias=True
+    "",
+    auth=CREATE,
+    response={202: schemas.SessionCreated, **answers(404, 409, 503)},
+    by_alias=True,
 )
 def create_session(
     request: HttpRequest,
@@ -46,7 +49,11 @@ def create_session(
     wish: schemas.SessionIn,
     idempotency_key: IdempotencyKey = None,
 ) -> Status[Any]:
-    """Ask for a session. The browser can join the room at once, while the face comes."""
+    """Ask for a session. The browser can join the room at once, while the face comes.
+
+    Repeated with its `Idempotency-Key`, the request gets the same answer for 24 hours, even when
+    the session is over by then; the join token is signed anew. After a DELETE it is a 404.
+    """
     caller = caller_of(request)
 
     def create() -> dict[str, Any]:
@@ -69,7 +76,7 @@ def create_session(
     # Made from the creation's time while that is recent: a repeated request gets an equal answer.
     age_s = (clock.now() - session.created_at).total_seconds()
     issued_at = session.created_at if age_s < EQUAL_TOKEN_WITHIN_S else None
-    return Status(202, {**body, "livekit": join(session, issued_at=issued_at)})
+    return Status(202, {**body, "livekit": pass_for(session, issued_at=issued_at)})
 
 
 @router.get("", auth=READ, response={200: schemas.SessionPage, **answers()})

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from avatar_contracts.states import EndReason
 from avatar_platform.access.models import IdempotentAnswer
 from avatar_platform.characters.models import CharacterVersion
 from avatar_platform.sessions.models import Session
+from avatar_platform.sessions.services import fail_session
 from avatar_platform.webhooks.models import Endpoint
 from tests import factories
 from tests.unit.platform import bundle_files
@@ -29,6 +31,30 @@ def test_the_same_request_twice_is_one_session_and_two_equal_answers(
     assert first["Location"] == second["Location"]
     assert Session.objects.count() == 1
     assert "token" not in str(IdempotentAnswer.objects.get().answer)
+
+
+@pytest.mark.django_db
+def test_a_lost_answer_is_given_again_when_the_session_is_over(ada: factories.Person) -> None:
+    # It was a 409 without the id, so that the client could not even learn what had become of it.
+    ended, failed = (ada.post("/sessions", WISH, **{"Idempotency-Key": key}) for key in "ef")
+    ada.post(f"/sessions/{ended.json()['id']}/end")
+    fail_session(session_id=failed.json()["id"], reason=EndReason.QUEUE_TIMEOUT)
+    for key, first in (("e", ended), ("f", failed)):
+        again = ada.post("/sessions", WISH, **{"Idempotency-Key": key})
+        assert again.status_code == 202
+        assert again.json() == first.json()
+        assert again["Location"] == first["Location"]
+
+
+@pytest.mark.django_db
+def test_of_an_erased_session_no_answer_is_kept_and_no_other_is_begun(
+    ada: factories.Person,
+) -> None:
+    made = ada.post("/sessions", WISH, **{"Idempotency-Key": "k"}).json()["id"]
+    ada.delete(f"/sessions/{made}")
+    again = ada.post("/sessions", WISH, **{"Idempotency-Key": "k"})
+    assert (again.status_code, again.json()["code"]) == (404, "not_found")
+    assert Session.objects.count() == 1
 
 
 @pytest.mark.django_db
