@@ -6,9 +6,11 @@ import hmac
 import http.server
 import json
 import threading
+from datetime import datetime
 
 import pytest
 
+from avatar_contracts.beat import EventKind
 from avatar_contracts.states import EndReason
 from avatar_platform.config import get_settings
 from avatar_platform.gateways.outbound import AddressRefusedError, HttpOutbound, check_url
@@ -16,7 +18,7 @@ from avatar_platform.sessions.services import end_session
 from avatar_platform.webhooks.models import Delivery
 from avatar_platform.webhooks.services import BACKOFF_S, retry_due
 from tests import factories
-from tests.unit.platform.conftest import World
+from tests.unit.platform.conftest import Worker, World, bring_up, tell
 
 pytestmark = [pytest.mark.component, pytest.mark.django_db]
 URL = "https://app.example.org/hook"
@@ -49,6 +51,49 @@ def test_an_address_hears_of_its_accounts_sessions_with_a_signature(
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_a_message_tells_the_times_that_a_question_is_answered_with(
+    ada: factories.Person, world: World, worker: Worker
+) -> None:
+    # session.ready came with `ready_at: null`; a question a moment later was answered with it.
+    ada.post("/webhooks", {"url": URL, "events": ["session.provisioning", "session.ready"]})
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    world.clock.advance(2)
+    worker.beat()
+    worker.claim(session)
+    world.clock.advance(1)
+    tell(session, EventKind.AGENT_JOINED)
+    tell(session, EventKind.FIRST_FRAME)
+    bodies = Delivery.objects.order_by("created_at").values_list("body", flat=True)
+    claimed, ready = (json.loads(body)["data"] for body in bodies)
+    # Claimed 2 s after the request, ready 1 s after the claim.
+    assert (claimed["timings"]["queued_ms"], claimed["ready_at"]) == (2000, None)
+    shown = ada.get(f"/sessions/{session}").json()
+    assert ready["timings"] == shown["timings"]
+    assert datetime.fromisoformat(ready["ready_at"]) == datetime.fromisoformat(shown["ready_at"])
+    assert (ready["timings"]["provision_ms"], ready["timings"]["ready_ms"]) == (1000, 3000)
+
+
+def test_times_of_the_first_time_outlive_a_lost_avatar(
+    ada: factories.Person, world: World, worker: Worker
+) -> None:
+    session = bring_up(world, worker, ada)
+    tell(session, EventKind.USER_JOINED)
+    before = ada.get(f"/sessions/{session.pk}").json()
+    session.refresh_from_db()
+    active_at = session.active_at
+    world.clock.advance(7)
+    tell(session, EventKind.AVATAR_LEFT)
+    worker.beat()
+    assert worker.claim(session.pk, epoch=2) is not None
+    world.clock.advance(7)
+    tell(session, EventKind.FIRST_FRAME, epoch=2)
+    session.refresh_from_db()
+    after = ada.get(f"/sessions/{session.pk}").json()
+    assert (after["status"], after["epoch"]) == ("active", 2)
+    assert (after["ready_at"], after["timings"]) == (before["ready_at"], before["timings"])
+    assert session.active_at == active_at
 
 
 def test_a_sessions_own_callback_is_signed_with_the_accounts_secret(
