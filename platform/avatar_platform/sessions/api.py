@@ -88,12 +88,19 @@ def list_sessions(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
 ) -> dict[str, Any]:
     """Your sessions, newest first."""
+    account = caller_of(request).account
     found = selectors.list_sessions(
-        account=caller_of(request).account,
+        account=account,
         status=status.value if status else None,
         character=character,
     )
-    return page(found, cursor=cursor, limit=limit, show=selectors.describe)
+    places = selectors.queue_places_of(account)
+    return page(
+        found,
+        cursor=cursor,
+        limit=limit,
+        show=lambda session: selectors.describe(session, places.get(session.pk)),
+    )
 
 
 @router.get("/{uuid:session_id}", auth=READ, response={200: schemas.SessionOut, **answers(404)})
