@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce
 from avatar_contracts.messages import InterruptCommand, SayCommand
 from avatar_contracts.states import OPEN_STATES, EndReason, SessionMode, SessionState
 from avatar_platform import clock
+from avatar_platform.access import idempotency
 from avatar_platform.access.models import Account, ApiKey
 from avatar_platform.characters.models import Character
 from avatar_platform.characters.selectors import find_startable
@@ -252,12 +253,18 @@ def interrupt(*, session: Session) -> None:
 
 
 def erase_session(*, session: Session) -> None:
-    """End the session and forget what was said and what happened in it."""
-    end_session(session_id=session.pk, reason=EndReason.API_CLOSED)
+    """End the session and forget what was said and what happened in it, and who was told.
+
+    The account's addresses still hear that it ends, without anything of what is erased.
+    """
+    here = Session.objects.filter(pk=session.pk)
     with transaction.atomic():
-        Session.objects.filter(pk=session.pk).update(
-            erased_at=clock.now(), persona={}, metadata={}, callback_url=""
-        )
+        # First of all: no other change writes a message about it from here on.
+        here.update(persona={}, metadata={}, callback_url="")
+        webhooks.forget(session.pk)
+        idempotency.forget(account=session.account, made=session.pk)
+        end_session(session_id=session.pk, reason=EndReason.API_CLOSED)
+        here.update(erased_at=clock.now())
         session.lines.all().delete()
         session.events.all().delete()
     log().info("session erased", session_id=str(session.pk))
@@ -307,6 +314,7 @@ def _notify(session: Session) -> None:
     if session.erased_at is None:
         webhooks.notify(
             account=session.account,
+            session_id=session.pk,
             kind=f"session.{session.status}",
             data=lambda: selectors.describe(session),
             callback_url=session.callback_url,

@@ -12,6 +12,7 @@ import pytest
 
 from avatar_contracts.beat import EventKind
 from avatar_contracts.states import EndReason
+from avatar_platform.access.models import IdempotentAnswer
 from avatar_platform.config import get_settings
 from avatar_platform.gateways.outbound import AddressRefusedError, HttpOutbound, check_url
 from avatar_platform.sessions.services import end_session
@@ -108,6 +109,36 @@ def test_a_sessions_own_callback_is_signed_with_the_accounts_secret(
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     digest = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert (url, headers["webhook-signature"]) == (URL, f"v1,{digest}")
+
+
+def test_what_is_erased_stands_in_no_message_and_no_kept_answer(
+    ada: factories.Person, world: World, committing
+) -> None:
+    # Its metadata stood in messages for a week, and in the answer kept for the key for a day.
+    ada.post("/webhooks", {"url": URL})
+    wish = {"character": "test-card", "metadata": {"patient": "Jane"}}
+    callback = "https://app.example.org/of/Jane"
+    with committing():
+        erased, other = (
+            ada.post("/sessions", {**wish, "callback_url": url}, **{"Idempotency-Key": url})
+            for url in (callback, URL)
+        )
+    world.tasks.run()
+    world.outbound.posts.clear()
+    with committing():
+        assert ada.delete(f"/sessions/{erased.json()['id']}").status_code == 204
+    world.tasks.run()
+    # Who hears of all sessions still learns that it ends.
+    ((url, body, _),) = world.outbound.posts
+    told = json.loads(body)
+    assert (url, told["type"], told["data"]["metadata"]) == (URL, "session.ending", {})
+    kept = [str(row) for row in Delivery.objects.values_list("session", "url", "body")]
+    kept += [str(answer) for answer in IdempotentAnswer.objects.values_list("answer", flat=True)]
+    of_erased = [row for row in kept if erased.json()["id"] in row]
+    assert not [row for row in of_erased if "Jane" in row]
+    of_other = [row for row in kept if other.json()["id"] in row]
+    # Two messages of it, and its answer.
+    assert len([row for row in of_other if "Jane" in row]) == 3
 
 
 def test_what_is_not_taken_is_tried_again_later_and_later_and_then_given_up(
