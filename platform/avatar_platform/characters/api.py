@@ -32,6 +32,7 @@ from avatar_platform.characters.selectors import (
 )
 from avatar_platform.characters.voices import VOICES
 from avatar_platform.errors import NotFoundError
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
 from avatar_platform.sessions.api import IdempotencyKey, caller_of
 from avatar_platform.sessions.services import end_sessions_of
@@ -67,12 +68,19 @@ def _shown(account: Account, character: Character) -> dict[str, Any]:
 
 
 @router.get("", auth=READ, response={200: Characters, **answers()})
-def list_characters(request: HttpRequest) -> dict[str, Any]:
+def list_characters(
+    request: HttpRequest, cursor: str | None = None, limit: Limit = DEFAULT_LIMIT
+) -> dict[str, Any]:
     """Your characters, and those that belong to everybody."""
     account = caller_of(request).account
     startable = set(startable_characters(account).values_list("pk", flat=True))
-    found = visible_characters(account)
-    return {"items": [show(who, startable=who.pk in startable) for who in found]}
+    return page(
+        visible_characters(account),
+        cursor=cursor,
+        limit=limit,
+        show=lambda who: show(who, startable=who.pk in startable),
+        by="slug",
+    )
 
 
 @router.post("", auth=WRITE, response={201: CharacterOut, **answers(409)})
@@ -179,4 +187,4 @@ def get_preview(request: HttpRequest, character_id: str) -> HttpResponseBase:
 @voices_router.get("", auth=READ, response={200: Voices, **answers()})
 def list_voices(request: HttpRequest) -> dict[str, Any]:
     """Voices a persona may name."""
-    return {"items": [asdict(voice) for voice in VOICES]}
+    return {"items": [asdict(voice) for voice in VOICES], "next_cursor": None}

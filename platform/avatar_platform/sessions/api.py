@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Header, Query, Router, Status
+from ninja import Header, Router, Status
 from pydantic import StringConstraints
 
 from avatar_contracts.states import SessionState
@@ -12,7 +12,7 @@ from avatar_platform import clock
 from avatar_platform.access.auth import ApiKeyAuth, Caller
 from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
-from avatar_platform.paging import DEFAULT_LIMIT, MAX_LIMIT, page
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
 from avatar_platform.sessions import provisioning, schemas, selectors, services
 from avatar_platform.sessions.joining import join, pass_for
@@ -85,7 +85,7 @@ def list_sessions(
     status: SessionState | None = None,
     character: str | None = None,
     cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> dict[str, Any]:
     """Your sessions, newest first."""
     account = caller_of(request).account
@@ -164,13 +164,34 @@ def keep_alive(request: HttpRequest, session_id: uuid.UUID) -> Status[None]:
 @router.get(
     "/{uuid:session_id}/transcript", auth=READ, response={200: schemas.Transcript, **answers(404)}
 )
-def get_transcript(request: HttpRequest, session_id: uuid.UUID) -> dict[str, Any]:
+def get_transcript(
+    request: HttpRequest,
+    session_id: uuid.UUID,
+    cursor: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> dict[str, Any]:
     """What was said, in order."""
-    lines = _session(request, session_id).lines.all()
-    return {"items": [{"role": line.role, "text": line.text, "at": line.at} for line in lines]}
+    return page(
+        _session(request, session_id).lines.all(),
+        cursor=cursor,
+        limit=limit,
+        show=lambda line: {"role": line.role, "text": line.text, "at": line.at},
+        by="at",
+    )
 
 
 @router.get("/{uuid:session_id}/events", auth=READ, response={200: schemas.Events, **answers(404)})
-def get_events(request: HttpRequest, session_id: uuid.UUID) -> dict[str, Any]:
+def get_events(
+    request: HttpRequest,
+    session_id: uuid.UUID,
+    cursor: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> dict[str, Any]:
     """What happened, in order."""
-    return {"items": list(_session(request, session_id).events.all())}
+    return page(
+        _session(request, session_id).events.all(),
+        cursor=cursor,
+        limit=limit,
+        show=lambda event: {f: getattr(event, f) for f in ("kind", "at", "epoch", "data")},
+        by="id",
+    )

@@ -11,6 +11,7 @@ from pydantic import AnyHttpUrl, Field
 from avatar_platform.access.auth import ApiKeyAuth
 from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
 from avatar_platform.schemas import Strict
 from avatar_platform.sessions.api import IdempotencyKey, caller_of
@@ -39,6 +40,7 @@ class EndpointMade(EndpointOut):
 
 class Endpoints(Schema):
     items: list[EndpointOut]
+    next_cursor: str | None
     callback_secret: str = Field(description="Signs what goes to a session's `callback_url`.")
 
 
@@ -52,11 +54,13 @@ def _show(endpoint: Endpoint) -> dict[str, Any]:
 
 
 @router.get("", auth=WRITE, response={200: Endpoints, **answers()})
-def list_webhooks(request: HttpRequest) -> dict[str, Any]:
+def list_webhooks(
+    request: HttpRequest, cursor: str | None = None, limit: Limit = DEFAULT_LIMIT
+) -> dict[str, Any]:
     """Your addresses, newest first."""
     account = caller_of(request).account
-    items = [_show(endpoint) for endpoint in Endpoint.objects.filter(account=account)]
-    return {"items": items, "callback_secret": services.secret_of(account)}
+    found = page(Endpoint.objects.filter(account=account), cursor=cursor, limit=limit, show=_show)
+    return {**found, "callback_secret": services.secret_of(account)}
 
 
 @router.post("", auth=WRITE, response={201: EndpointMade, **answers(409)})
