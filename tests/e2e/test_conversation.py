@@ -79,7 +79,7 @@ def frame_rate(visitor: Visitor) -> float:
 
 def was_interrupted(demo: dict[str, Any], session: str) -> bool:
     """Whether the platform knows of speech that was cut short."""
-    events = api(demo, "GET", f"/sessions/{session}/events").json()["items"]
+    events = api(demo, "GET", f"/sessions/{session}/events?limit=200").json()["items"]
     ended = [event for event in events if event["kind"] == "avatar.speak_ended"]
     return any(event["data"]["interrupted"] for event in ended)
 

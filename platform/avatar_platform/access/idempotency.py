@@ -1,6 +1,7 @@
-"""`Idempotency-Key`: the same request twice is one session and two equal answers, for a day."""
+"""`Idempotency-Key`: the same request twice makes one thing and two equal answers, for a day."""
 
 import hashlib
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -9,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from avatar_platform import clock
 from avatar_platform.access.models import Account, IdempotentAnswer
-from avatar_platform.errors import IdempotencyConflictError, InvalidRequestError
+from avatar_platform.errors import IdempotencyConflictError, InvalidRequestError, NotFoundError
 
 KEEP_HOURS: Final = 24
 MAX_KEY_LENGTH: Final = 200
@@ -25,18 +26,19 @@ def once(
 
     Args:
         path: what is asked for; the same key may be used once for each.
-        do: makes the answer, a JSON object; runs at most once per key.
+        body: what the request says, or its hash; the same key may be used for one only.
+        do: makes the answer, a JSON object without secrets; runs at most once per key.
 
     Returns:
         The answer, and whether it was made now.
 
     Raises:
         IdempotencyConflictError: the key was used for another body.
+        NotFoundError: what was made under this key has been erased.
         InvalidRequestError: the key is too long.
     """
     if not key:
-        with transaction.atomic():
-            return do(), True
+        return do(), True
     if len(key) > MAX_KEY_LENGTH:
         raise InvalidRequestError(f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters")
     now = clock.now()
@@ -57,4 +59,15 @@ def once(
             raise
     if earlier.body_sha256 != body_sha256:
         raise IdempotencyConflictError("this Idempotency-Key was used for another request")
-    return earlier.answer or {}, False
+    if earlier.answer is None:
+        raise NotFoundError("what this Idempotency-Key made has been erased")
+    return earlier.answer, False
+
+
+def forget(*, account: Account, made: uuid.UUID) -> None:
+    """Keep no answer about what was made; its key stays used, so that a repetition makes no more.
+
+    Args:
+        made: the `id` in the answer.
+    """
+    IdempotentAnswer.objects.filter(account=account, answer__id=str(made)).update(answer=None)

@@ -1,5 +1,6 @@
 """Characters and voices, as applications see and change them."""
 
+import hashlib
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from ninja import File, Router, Status, UploadedFile
 
 from avatar_contracts.states import EndReason
 from avatar_platform.access.auth import ApiKeyAuth
+from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Account, Scope
 from avatar_platform.characters import services
 from avatar_platform.characters.models import Character, CharacterVersion
@@ -30,8 +32,9 @@ from avatar_platform.characters.selectors import (
 )
 from avatar_platform.characters.voices import VOICES
 from avatar_platform.errors import NotFoundError
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
-from avatar_platform.sessions.api import caller_of
+from avatar_platform.sessions.api import IdempotencyKey, caller_of
 from avatar_platform.sessions.services import end_sessions_of
 
 router = Router(tags=["characters"])
@@ -65,23 +68,39 @@ def _shown(account: Account, character: Character) -> dict[str, Any]:
 
 
 @router.get("", auth=READ, response={200: Characters, **answers()})
-def list_characters(request: HttpRequest) -> dict[str, Any]:
+def list_characters(
+    request: HttpRequest, cursor: str | None = None, limit: Limit = DEFAULT_LIMIT
+) -> dict[str, Any]:
     """Your characters, and those that belong to everybody."""
     account = caller_of(request).account
     startable = set(startable_characters(account).values_list("pk", flat=True))
-    found = visible_characters(account)
-    return {"items": [show(who, startable=who.pk in startable) for who in found]}
+    return page(
+        visible_characters(account),
+        cursor=cursor,
+        limit=limit,
+        show=lambda who: show(who, startable=who.pk in startable),
+        by="slug",
+    )
 
 
-@router.post("", auth=WRITE, response={201: CharacterOut, **answers()})
+@router.post("", auth=WRITE, response={201: CharacterOut, **answers(409)})
 def create_character(
-    request: HttpRequest, response: HttpResponse, wish: CharacterIn
+    request: HttpRequest,
+    response: HttpResponse,
+    wish: CharacterIn,
+    idempotency_key: IdempotencyKey = None,
 ) -> Status[dict[str, Any]]:
     """A character without a look yet; upload a bundle as its first version."""
     account = caller_of(request).account
-    made = services.create_character(account=account, **wish.model_dump())
-    response.headers["Location"] = f"{request.path.rstrip('/')}/{made.pk}"
-    return Status(201, _shown(account, made))
+
+    def create() -> dict[str, Any]:
+        return _shown(account, services.create_character(account=account, **wish.model_dump()))
+
+    body, _ = once(
+        account=account, key=idempotency_key, path=request.path, body=request.body, do=create
+    )
+    response.headers["Location"] = f"{request.path.rstrip('/')}/{body['id']}"
+    return Status(201, body)
 
 
 @router.get("/{character_id}", auth=READ, response={200: CharacterOut, **answers(404)})
@@ -109,20 +128,35 @@ def delete_character(request: HttpRequest, character_id: str) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/{character_id}/versions", auth=UPLOAD, response={201: VersionOut, **answers(404)})
+@router.post(
+    "/{character_id}/versions", auth=UPLOAD, response={201: VersionOut, **answers(404, 409)}
+)
 def upload_version(
-    request: HttpRequest, character_id: str, bundle: File[UploadedFile]
+    request: HttpRequest,
+    character_id: str,
+    bundle: File[UploadedFile],
+    idempotency_key: IdempotencyKey = None,
 ) -> Status[dict[str, Any]]:
     """Upload a bundle (zip). It is published when an operator has recorded a consent."""
-    character = get_own_character(account=caller_of(request).account, name=character_id)
+    account = caller_of(request).account
+    character = get_own_character(account=account, name=character_id)
+    sha256 = hashlib.sha256()
     with tempfile.NamedTemporaryFile(prefix="upload-", suffix=".zip") as file:
         for chunk in bundle.chunks():
             file.write(chunk)
+            sha256.update(chunk)
         file.flush()
-        version = services.import_bundle(
-            path=Path(file.name), account=character.account, slug=character.slug
+
+        def keep() -> dict[str, Any]:
+            path = Path(file.name)
+            version = services.import_bundle(path=path, account=account, slug=character.slug)
+            return show_version(version)
+
+        # The parts of a form are divided by other random words each time; the file stays the same.
+        body, _ = once(
+            account=account, key=idempotency_key, path=request.path, body=sha256.digest(), do=keep
         )
-    return Status(201, show_version(version))
+    return Status(201, body)
 
 
 @router.get(
@@ -153,4 +187,4 @@ def get_preview(request: HttpRequest, character_id: str) -> HttpResponseBase:
 @voices_router.get("", auth=READ, response={200: Voices, **answers()})
 def list_voices(request: HttpRequest) -> dict[str, Any]:
     """Voices a persona may name."""
-    return {"items": [asdict(voice) for voice in VOICES]}
+    return {"items": [asdict(voice) for voice in VOICES], "next_cursor": None}

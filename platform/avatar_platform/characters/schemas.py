@@ -63,6 +63,7 @@ class CharacterOut(Schema):
 
 class Characters(Schema):
     items: list[CharacterOut]
+    next_cursor: str | None
 
 
 class VoiceOut(Schema):
@@ -74,3 +75,4 @@ class VoiceOut(Schema):
 
 class Voices(Schema):
     items: list[VoiceOut]
+    next_cursor: None = Field(description="They are few, and on one page.")

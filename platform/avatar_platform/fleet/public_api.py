@@ -10,6 +10,7 @@ from avatar_platform import clock
 from avatar_platform.access.auth import ApiKeyAuth
 from avatar_platform.access.models import Scope
 from avatar_platform.fleet.selectors import list_workers
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
 
 router = Router(tags=["workers"])
@@ -30,21 +31,23 @@ class WorkerOut(Schema):
 
 class Workers(Schema):
     items: list[WorkerOut]
+    next_cursor: str | None
 
 
 @router.get("", auth=ApiKeyAuth(Scope.FLEET_READ), response={200: Workers, **answers()})
-def get_workers(request: HttpRequest) -> dict[str, Any]:
+def get_workers(
+    request: HttpRequest, cursor: str | None = None, limit: Limit = DEFAULT_LIMIT
+) -> dict[str, Any]:
     """The avatar workers, newest first; those that were lost stay listed for a day."""
     now = clock.now()
     fields = ("host", "device", "worker_class", "draining", "slots", "started_at", "last_beat_at")
-    return {
-        "items": [
-            {
-                "id": worker.pk,
-                "alive": worker.dead_at is None and worker.lease_until > now,
-                "used": worker.used,
-                **{field: getattr(worker, field) for field in fields},
-            }
-            for worker in list_workers()
-        ]
-    }
+
+    def show(worker: Any) -> dict[str, Any]:
+        return {
+            "id": worker.pk,
+            "alive": worker.dead_at is None and worker.lease_until > now,
+            "used": worker.used,
+            **{field: getattr(worker, field) for field in fields},
+        }
+
+    return page(list_workers(), cursor=cursor, limit=limit, show=show, by="-started_at")

@@ -244,7 +244,9 @@ def _wait_until_ready(supervisor: Supervisor, env: dict[str, str], api_key: str)
         )
 
     wait_until(ready, "an avatar worker and an agent worker serve", within_s=START_WITHIN_S)
-    characters = _get(f"{env['PLATFORM_URL']}/api/v1/characters", api_key) or {"items": []}
+    characters = _get(f"{env['PLATFORM_URL']}/api/v1/characters?limit=200", api_key) or {
+        "items": []
+    }
     slugs: list[str] = [character["slug"] for character in characters["items"]]
     return next(s for s in ("default", SHIPPED_CHARACTER, *slugs) if s in slugs)
 

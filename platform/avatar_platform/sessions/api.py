@@ -4,7 +4,7 @@ import uuid
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Header, Query, Router, Status
+from ninja import Header, Router, Status
 from pydantic import StringConstraints
 
 from avatar_contracts.states import SessionState
@@ -12,10 +12,10 @@ from avatar_platform import clock
 from avatar_platform.access.auth import ApiKeyAuth, Caller
 from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
-from avatar_platform.paging import DEFAULT_LIMIT, MAX_LIMIT, page
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
 from avatar_platform.sessions import provisioning, schemas, selectors, services
-from avatar_platform.sessions.joining import join
+from avatar_platform.sessions.joining import join, pass_for
 from avatar_platform.sessions.models import Session
 
 router = Router(tags=["sessions"])
@@ -38,7 +38,10 @@ def _session(request: HttpRequest, session_id: uuid.UUID) -> Session:
 
 
 @router.post(
-    "", auth=CREATE, response={202: schemas.SessionCreated, **answers(409, 503)}, by_alias=True
+    "",
+    auth=CREATE,
+    response={202: schemas.SessionCreated, **answers(404, 409, 503)},
+    by_alias=True,
 )
 def create_session(
     request: HttpRequest,
@@ -46,7 +49,11 @@ def create_session(
     wish: schemas.SessionIn,
     idempotency_key: IdempotencyKey = None,
 ) -> Status[Any]:
-    """Ask for a session. The browser can join the room at once, while the face comes."""
+    """Ask for a session. The browser can join the room at once, while the face comes.
+
+    Repeated with its `Idempotency-Key`, the request gets the same answer for 24 hours, even when
+    the session is over by then; the join token is signed anew. After a DELETE it is a 404.
+    """
     caller = caller_of(request)
 
     def create() -> dict[str, Any]:
@@ -69,7 +76,7 @@ def create_session(
     # Made from the creation's time while that is recent: a repeated request gets an equal answer.
     age_s = (clock.now() - session.created_at).total_seconds()
     issued_at = session.created_at if age_s < EQUAL_TOKEN_WITHIN_S else None
-    return Status(202, {**body, "livekit": join(session, issued_at=issued_at)})
+    return Status(202, {**body, "livekit": pass_for(session, issued_at=issued_at)})
 
 
 @router.get("", auth=READ, response={200: schemas.SessionPage, **answers()})
@@ -78,15 +85,22 @@ def list_sessions(
     status: SessionState | None = None,
     character: str | None = None,
     cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> dict[str, Any]:
     """Your sessions, newest first."""
+    account = caller_of(request).account
     found = selectors.list_sessions(
-        account=caller_of(request).account,
+        account=account,
         status=status.value if status else None,
         character=character,
     )
-    return page(found, cursor=cursor, limit=limit, show=selectors.describe)
+    places = selectors.queue_places_of(account)
+    return page(
+        found,
+        cursor=cursor,
+        limit=limit,
+        show=lambda session: selectors.describe(session, places.get(session.pk)),
+    )
 
 
 @router.get("/{uuid:session_id}", auth=READ, response={200: schemas.SessionOut, **answers(404)})
@@ -150,13 +164,34 @@ def keep_alive(request: HttpRequest, session_id: uuid.UUID) -> Status[None]:
 @router.get(
     "/{uuid:session_id}/transcript", auth=READ, response={200: schemas.Transcript, **answers(404)}
 )
-def get_transcript(request: HttpRequest, session_id: uuid.UUID) -> dict[str, Any]:
+def get_transcript(
+    request: HttpRequest,
+    session_id: uuid.UUID,
+    cursor: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> dict[str, Any]:
     """What was said, in order."""
-    lines = _session(request, session_id).lines.all()
-    return {"items": [{"role": line.role, "text": line.text, "at": line.at} for line in lines]}
+    return page(
+        _session(request, session_id).lines.all(),
+        cursor=cursor,
+        limit=limit,
+        show=lambda line: {"role": line.role, "text": line.text, "at": line.at},
+        by="at",
+    )
 
 
 @router.get("/{uuid:session_id}/events", auth=READ, response={200: schemas.Events, **answers(404)})
-def get_events(request: HttpRequest, session_id: uuid.UUID) -> dict[str, Any]:
+def get_events(
+    request: HttpRequest,
+    session_id: uuid.UUID,
+    cursor: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> dict[str, Any]:
     """What happened, in order."""
-    return {"items": list(_session(request, session_id).events.all())}
+    return page(
+        _session(request, session_id).events.all(),
+        cursor=cursor,
+        limit=limit,
+        show=lambda event: {f: getattr(event, f) for f in ("kind", "at", "epoch", "data")},
+        by="id",
+    )

@@ -19,13 +19,8 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-def join(
-    session: Session, role: Role = Role.PARTICIPANT, issued_at: datetime | None = None
-) -> dict[str, str]:
+def join(session: Session, role: Role = Role.PARTICIPANT) -> dict[str, str]:
     """What a browser needs to join: `url`, `room`, `token`, `identity`.
-
-    The visitor keeps one identity, so that a reloaded page replaces itself; every viewer gets a
-    new one. Both are chosen here, never by the caller.
 
     Raises:
         WrongStateError: the session is ending or over.
@@ -34,6 +29,17 @@ def join(
         raise WrongStateError(
             f"a session that is {session.status} cannot be joined", current_status=session.status
         )
+    return pass_for(session, role)
+
+
+def pass_for(
+    session: Session, role: Role = Role.PARTICIPANT, issued_at: datetime | None = None
+) -> dict[str, str]:
+    """What `join` returns, in whatever state the session is: without its room nobody comes in.
+
+    The visitor keeps one identity, so that a reloaded page replaces itself; every viewer gets a
+    new one. Both are chosen here, never by the caller.
+    """
     name = str(session.pk)
     is_visitor = role is Role.PARTICIPANT
     identity = visitor_identity(name) if is_visitor else f"viewer-{secrets.token_hex(8)}"

@@ -196,6 +196,7 @@ class LineOut(Schema):
 
 class Transcript(Schema):
     items: list[LineOut]
+    next_cursor: str | None
 
 
 class EventOut(Schema):
@@ -207,3 +208,4 @@ class EventOut(Schema):
 
 class Events(Schema):
     items: list[EventOut]
+    next_cursor: str | None

@@ -2,9 +2,10 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from django.db.models import Avg, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.fields import DurationField
@@ -26,6 +27,7 @@ __all__ = [
     "open_sessions",
     "queue_place",
     "queue_places",
+    "queue_places_of",
 ]
 
 HOLDING: Final = [
@@ -36,6 +38,7 @@ HOLDING: Final = [
 ASSUMED_SESSION_S: Final = 120.0
 """How long a session lasts, until some have ended here."""
 RECENT_SESSIONS: Final = 50
+T = TypeVar("T")
 
 
 def open_sessions() -> QuerySet[Session]:
@@ -93,17 +96,35 @@ def queue_place(session: Session) -> dict[str, Any] | None:
 
 def queue_places(limit: int) -> list[tuple[Session, dict[str, Any]]]:
     """The first waiting sessions, each with its place; a handful of queries for all together."""
+    first = _waiting().select_related("character")[:limit]
+    return list(_places((session, session.worker_class) for session in first))
+
+
+def queue_places_of(account: Account) -> dict[uuid.UUID, dict[str, Any]]:
+    """The place of each waiting session of an account; a handful of queries for all together."""
+    mine = set(_waiting().filter(account=account).values_list("pk", flat=True))
+    if not mine:
+        return {}
+    return {
+        pk: at for pk, at in _places(_waiting().values_list("pk", "worker_class")) if pk in mine
+    }
+
+
+def _waiting() -> QuerySet[Session]:
+    """All that wait, the next one first."""
     waiting = Session.objects.filter(status=SessionState.QUEUED.value)
+    return waiting.order_by("queued_at", "pk")
+
+
+def _places(line: Iterable[tuple[T, str]]) -> Iterator[tuple[T, dict[str, Any]]]:
+    """The place of each in the line, given with its worker class; the line has no gaps."""
     services: dict[str, _Service] = {}
     ahead: Counter[str] = Counter()
-    places = []
-    for session in waiting.select_related("character").order_by("queued_at", "pk")[:limit]:
-        name = session.worker_class
+    for who, name in line:
         if name not in services:
             services[name] = _Service.of(name)
-        places.append((session, services[name].place(ahead[name])))
+        yield who, services[name].place(ahead[name])
         ahead[name] += 1
-    return places
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
 
 from avatar_contracts.messages import InterruptCommand, SayCommand
 from avatar_contracts.states import OPEN_STATES, EndReason, SessionMode, SessionState
 from avatar_platform import clock
+from avatar_platform.access import idempotency
 from avatar_platform.access.models import Account, ApiKey
 from avatar_platform.characters.models import Character
 from avatar_platform.characters.selectors import find_startable
@@ -109,11 +111,12 @@ def claim_session(*, session_id: SessionKey, epoch: int, worker_id: str) -> bool
         data={"worker": worker_id},
         worker_id=worker_id,
         claimed_at=now,
+        first_claimed_at=Coalesce("first_claimed_at", Value(now)),
     )
-    if claimed and Session.objects.filter(pk=session_id, first_claimed_at=None).update(
-        first_claimed_at=now
-    ):
-        observe_stage(Session.objects.get(pk=session_id), "claimed", now)
+    if claimed:
+        session = Session.objects.get(pk=session_id)
+        if session.first_claimed_at == now:
+            observe_stage(session, "claimed", now)
     return claimed
 
 
@@ -121,16 +124,15 @@ def advance_session(session: Session) -> None:
     """Move a session on as far as what is known of it allows: to ready, to active."""
     if session.state is _S.PROVISIONING and session.has_face and session.agent_joined_at:
         now = clock.now()
-        if change(session.pk, to=_S.READY, epoch=session.epoch) and session.ready_at is None:
-            Session.objects.filter(pk=session.pk, ready_at=None).update(
-                ready_at=now, last_activity_at=now
-            )
+        first: dict[str, Any] = {}
+        if session.ready_at is None:
+            first = {"ready_at": now, "last_activity_at": now}
+        if change(session.pk, to=_S.READY, epoch=session.epoch, **first) and first:
             observe_stage(session, "ready", now)
         session.refresh_from_db()
     if session.state is _S.READY and session.is_visitor_present:
-        now = clock.now()
-        if change(session.pk, to=_S.ACTIVE, epoch=session.epoch):
-            Session.objects.filter(pk=session.pk, active_at=None).update(active_at=now)
+        active_at = session.active_at or clock.now()
+        change(session.pk, to=_S.ACTIVE, epoch=session.epoch, active_at=active_at)
         session.refresh_from_db()
 
 
@@ -251,12 +253,18 @@ def interrupt(*, session: Session) -> None:
 
 
 def erase_session(*, session: Session) -> None:
-    """End the session and forget what was said and what happened in it."""
-    end_session(session_id=session.pk, reason=EndReason.API_CLOSED)
+    """End the session and forget what was said and what happened in it, and who was told.
+
+    The account's addresses still hear that it ends, without anything of what is erased.
+    """
+    here = Session.objects.filter(pk=session.pk)
     with transaction.atomic():
-        Session.objects.filter(pk=session.pk).update(
-            erased_at=clock.now(), persona={}, metadata={}, callback_url=""
-        )
+        # First of all: no other change writes a message about it from here on.
+        here.update(persona={}, metadata={}, callback_url="")
+        webhooks.forget(session.pk)
+        idempotency.forget(account=session.account, made=session.pk)
+        end_session(session_id=session.pk, reason=EndReason.API_CLOSED)
+        here.update(erased_at=clock.now())
         session.lines.all().delete()
         session.events.all().delete()
     log().info("session erased", session_id=str(session.pk))
@@ -283,7 +291,7 @@ def change(
     Args:
         sources: states it may come from; narrowed to what the transition table allows.
         next_epoch: the epoch after the change, when it is another one.
-        values: further columns to set.
+        values: further columns to set; what is set afterwards, the webhook does not tell.
 
     Returns:
         False when the session was not in one of the sources and this epoch any more.
@@ -306,6 +314,7 @@ def _notify(session: Session) -> None:
     if session.erased_at is None:
         webhooks.notify(
             account=session.account,
+            session_id=session.pk,
             kind=f"session.{session.status}",
             data=lambda: selectors.describe(session),
             callback_url=session.callback_url,

@@ -9,10 +9,12 @@ from ninja import Router, Schema, Status
 from pydantic import AnyHttpUrl, Field
 
 from avatar_platform.access.auth import ApiKeyAuth
+from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
+from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
 from avatar_platform.schemas import Strict
-from avatar_platform.sessions.api import caller_of
+from avatar_platform.sessions.api import IdempotencyKey, caller_of
 from avatar_platform.webhooks import services
 from avatar_platform.webhooks.models import Endpoint
 
@@ -38,29 +40,45 @@ class EndpointMade(EndpointOut):
 
 class Endpoints(Schema):
     items: list[EndpointOut]
+    next_cursor: str | None
     callback_secret: str = Field(description="Signs what goes to a session's `callback_url`.")
 
 
 def _show(endpoint: Endpoint) -> dict[str, Any]:
-    fields = ("url", "events", "created_at")
-    return {"id": str(endpoint.pk), **{field: getattr(endpoint, field) for field in fields}}
+    return {
+        "id": str(endpoint.pk),
+        "url": endpoint.url,
+        "events": endpoint.events,
+        "created_at": endpoint.created_at.isoformat(),
+    }
 
 
 @router.get("", auth=WRITE, response={200: Endpoints, **answers()})
-def list_webhooks(request: HttpRequest) -> dict[str, Any]:
+def list_webhooks(
+    request: HttpRequest, cursor: str | None = None, limit: Limit = DEFAULT_LIMIT
+) -> dict[str, Any]:
     """Your addresses, newest first."""
     account = caller_of(request).account
-    items = [_show(endpoint) for endpoint in Endpoint.objects.filter(account=account)]
-    return {"items": items, "callback_secret": services.secret_of(account)}
+    found = page(Endpoint.objects.filter(account=account), cursor=cursor, limit=limit, show=_show)
+    return {**found, "callback_secret": services.secret_of(account)}
 
 
-@router.post("", auth=WRITE, response={201: EndpointMade, **answers()})
-def add_webhook(request: HttpRequest, wish: EndpointIn) -> Status[dict[str, Any]]:
+@router.post("", auth=WRITE, response={201: EndpointMade, **answers(409)})
+def add_webhook(
+    request: HttpRequest, wish: EndpointIn, idempotency_key: IdempotencyKey = None
+) -> Status[dict[str, Any]]:
     """Hear of your sessions at an address."""
-    endpoint = services.add_endpoint(
-        account=caller_of(request).account, url=str(wish.url), events=wish.events
+    account = caller_of(request).account
+
+    def add() -> dict[str, Any]:
+        return _show(services.add_endpoint(account=account, url=str(wish.url), events=wish.events))
+
+    body, _ = once(
+        account=account, key=idempotency_key, path=request.path, body=request.body, do=add
     )
-    return Status(201, {**_show(endpoint), "secret": services.secret_of(endpoint)})
+    # Not in the answer that is kept: the secret is derived from the id, and stored nowhere.
+    secret = services.secret_of(Endpoint(pk=uuid.UUID(body["id"])))
+    return Status(201, {**body, "secret": secret})
 
 
 @router.delete("/{uuid:webhook_id}", auth=WRITE, response={204: None, **answers(404)})

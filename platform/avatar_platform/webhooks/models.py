@@ -35,6 +35,13 @@ class Delivery(models.Model):
         related_name="deliveries",
         help_text="Empty for a session's own callback address.",
     )
+    session = models.ForeignKey(
+        "avatar_sessions.Session",
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        help_text="What it tells of; with what is erased of it, this goes too.",
+    )
     url = models.URLField(max_length=500)
     kind = models.CharField(max_length=60)
     body = models.TextField()

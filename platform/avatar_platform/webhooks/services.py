@@ -73,11 +73,17 @@ def remove_endpoint(*, account: Account, endpoint_id: uuid.UUID) -> None:
 
 
 def notify(
-    *, account: Account, kind: str, data: Callable[[], dict[str, Any]], callback_url: str = ""
+    *,
+    account: Account,
+    session_id: uuid.UUID,
+    kind: str,
+    data: Callable[[], dict[str, Any]],
+    callback_url: str = "",
 ) -> None:
     """Tell an account's addresses, and a session's own one, inside the change's transaction.
 
     Args:
+        session_id: the session that the message tells of.
         data: makes the message's content; asked only when somebody wants to hear.
     """
     now = clock.now()
@@ -95,6 +101,7 @@ def notify(
         delivery = Delivery.objects.create(
             account=account,
             endpoint=endpoint,
+            session_id=session_id,
             url=url,
             kind=kind,
             body=body,
@@ -102,6 +109,11 @@ def notify(
             next_attempt_at=now,
         )
         after_commit(ControlTask.DELIVER, str(delivery.pk))
+
+
+def forget(session_id: uuid.UUID) -> None:
+    """Erase all that was told of a session; what has not arrived yet is not sent any more."""
+    Delivery.objects.filter(session_id=session_id).delete()
 
 
 def deliver(delivery_id: str) -> bool:

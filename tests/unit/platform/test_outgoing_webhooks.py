@@ -3,19 +3,22 @@
 import http.server
 import json
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from avatar_contracts.beat import EventKind
 from avatar_contracts.states import EndReason
+from avatar_platform.access.models import IdempotentAnswer
 from avatar_platform.config import get_settings
 from avatar_platform.gateways.outbound import AddressRefusedError, HttpOutbound, check_url
 from avatar_platform.sessions.services import end_session
 from avatar_platform.webhooks.models import Delivery
 from avatar_platform.webhooks.services import BACKOFF_S, retry_due
 from tests import factories
-from tests.unit.platform.conftest import World
+from tests.unit.platform.conftest import Worker, World, bring_up, tell
 
 pytestmark = [pytest.mark.component, pytest.mark.django_db]
 URL = "https://app.example.org/hook"
@@ -56,6 +59,49 @@ def test_an_address_hears_of_its_accounts_sessions_with_a_signature(
     assert not is_genuine(headers, body + b" ", made["secret"])
 
 
+def test_a_message_tells_the_times_that_a_question_is_answered_with(
+    ada: factories.Person, world: World, worker: Worker
+) -> None:
+    # session.ready came with `ready_at: null`; a question a moment later was answered with it.
+    ada.post("/webhooks", {"url": URL, "events": ["session.provisioning", "session.ready"]})
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    world.clock.advance(2)
+    worker.beat()
+    worker.claim(session)
+    world.clock.advance(1)
+    tell(session, EventKind.AGENT_JOINED)
+    tell(session, EventKind.FIRST_FRAME)
+    bodies = Delivery.objects.order_by("created_at").values_list("body", flat=True)
+    claimed, ready = (json.loads(body)["data"] for body in bodies)
+    # Claimed 2 s after the request, ready 1 s after the claim.
+    assert (claimed["timings"]["queued_ms"], claimed["ready_at"]) == (2000, None)
+    shown = ada.get(f"/sessions/{session}").json()
+    assert ready["timings"] == shown["timings"]
+    assert datetime.fromisoformat(ready["ready_at"]) == datetime.fromisoformat(shown["ready_at"])
+    assert (ready["timings"]["provision_ms"], ready["timings"]["ready_ms"]) == (1000, 3000)
+
+
+def test_times_of_the_first_time_outlive_a_lost_avatar(
+    ada: factories.Person, world: World, worker: Worker
+) -> None:
+    session = bring_up(world, worker, ada)
+    tell(session, EventKind.USER_JOINED)
+    before = ada.get(f"/sessions/{session.pk}").json()
+    session.refresh_from_db()
+    active_at = session.active_at
+    world.clock.advance(7)
+    tell(session, EventKind.AVATAR_LEFT)
+    worker.beat()
+    assert worker.claim(session.pk, epoch=2) is not None
+    world.clock.advance(7)
+    tell(session, EventKind.FIRST_FRAME, epoch=2)
+    session.refresh_from_db()
+    after = ada.get(f"/sessions/{session.pk}").json()
+    assert (after["status"], after["epoch"]) == ("active", 2)
+    assert (after["ready_at"], after["timings"]) == (before["ready_at"], before["timings"])
+    assert session.active_at == active_at
+
+
 def test_a_sessions_own_callback_is_signed_with_the_accounts_secret(
     ada: factories.Person, world: World, committing
 ) -> None:
@@ -66,6 +112,36 @@ def test_a_sessions_own_callback_is_signed_with_the_accounts_secret(
     secret = ada.get("/webhooks").json()["callback_secret"]
     assert url == URL
     assert is_genuine(headers, body, secret)
+
+
+def test_what_is_erased_stands_in_no_message_and_no_kept_answer(
+    ada: factories.Person, world: World, committing
+) -> None:
+    # Its metadata stood in messages for a week, and in the answer kept for the key for a day.
+    ada.post("/webhooks", {"url": URL})
+    wish = {"character": "test-card", "metadata": {"patient": "Jane"}}
+    callback = "https://app.example.org/of/Jane"
+    with committing():
+        erased, other = (
+            ada.post("/sessions", {**wish, "callback_url": url}, **{"Idempotency-Key": url})
+            for url in (callback, URL)
+        )
+    world.tasks.run()
+    world.outbound.posts.clear()
+    with committing():
+        assert ada.delete(f"/sessions/{erased.json()['id']}").status_code == 204
+    world.tasks.run()
+    # Who hears of all sessions still learns that it ends.
+    ((url, body, _),) = world.outbound.posts
+    told = json.loads(body)
+    assert (url, told["type"], told["data"]["metadata"]) == (URL, "session.ending", {})
+    kept = [str(row) for row in Delivery.objects.values_list("session", "url", "body")]
+    kept += [str(answer) for answer in IdempotentAnswer.objects.values_list("answer", flat=True)]
+    of_erased = [row for row in kept if erased.json()["id"] in row]
+    assert not [row for row in of_erased if "Jane" in row]
+    of_other = [row for row in kept if other.json()["id"] in row]
+    # Two messages of it, and its answer.
+    assert len([row for row in of_other if "Jane" in row]) == 3
 
 
 def test_what_is_not_taken_is_tried_again_later_and_later_and_then_given_up(

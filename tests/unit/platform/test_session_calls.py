@@ -4,6 +4,8 @@ import json
 import uuid
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from livekit import api as livekit_api
 
 from avatar_contracts.messages import InterruptCommand, SayCommand
@@ -271,6 +273,30 @@ def test_the_list_is_paged_newest_first_without_repeats(
         query["cursor"] = page["next_cursor"]
     assert seen == ids[::-1]
     assert ada.get("/sessions", cursor="bm9uc2Vuc2U=").status_code == 422
+
+
+def test_a_long_list_asks_the_database_no_more_often_than_a_short_one(
+    ada: factories.Person, cleo: factories.Person, world: World, worker: Worker
+) -> None:
+    # Every waiting session asked for its place by itself: four questions a row.
+    cleo.post("/sessions", {"character": "test-card"})
+
+    def ask() -> tuple[int, list[dict[str, object]]]:
+        with CaptureQueriesContext(connection) as asked:
+            items = ada.get("/sessions").json()["items"]
+        return len(asked), [item["queue"] for item in items]
+
+    counts = []
+    for _ in range(2):
+        for _ in range(4):
+            world.clock.advance(1)
+            ada.post("/sessions", {"character": "test-card"})
+        worker.beat(slots=1)
+        count, places = ask()
+        counts.append(count)
+    assert counts[0] == counts[1]
+    # Newest first; Cleo's stands before all of them and takes the one slot, 120 s are assumed each.
+    assert places == [{"position": n, "eta_s": (n - 1) * 120} for n in range(9, 1, -1)]
 
 
 def test_the_list_can_be_narrowed(ada: factories.Person, world: World, worker: Worker) -> None:
