@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.conf import settings
+from django.core.exceptions import (
+    BadRequest,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.utils.deprecation import MiddlewareMixin
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -87,6 +95,24 @@ def on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(RequestDataTooBig)
 def on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
     return problem(InvalidRequestError("the request is too large"))
+
+
+@api.exception_handler(TooManyFieldsSent)
+@api.exception_handler(TooManyFilesSent)
+def on_too_many(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+    n_files, n_fields = (
+        settings.DATA_UPLOAD_MAX_NUMBER_FILES,
+        settings.DATA_UPLOAD_MAX_NUMBER_FIELDS,
+    )
+    message = f"expected at most {n_files} files and {n_fields} fields, found more"
+    return problem(InvalidRequestError(message))
+
+
+@api.exception_handler(MultiPartParserError)
+@api.exception_handler(BadRequest)
+@api.exception_handler(SuspiciousOperation)
+def on_unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+    return problem(InvalidRequestError(f"expected a form that can be read, found: {error}"))
 
 
 @api.exception_handler(Exception)

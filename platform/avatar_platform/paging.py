@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -18,7 +19,7 @@ M = TypeVar("M", bound=Model)
 def page(
     rows: QuerySet[M], *, cursor: str | None, limit: int, show: Callable[[M], dict[str, Any]]
 ) -> dict[str, Any]:
-    """One page of rows that have `created_at`: `{items, next_cursor}`.
+    """One page of rows that have `created_at` and a UUID: `{items, next_cursor}`.
 
     The cursor names the last row seen, so a page never repeats or skips one.
 
@@ -40,10 +41,12 @@ def _write(row: Any) -> str:
     return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.pk}".encode()).decode()
 
 
-def _read(cursor: str) -> tuple[datetime, str]:
+def _read(cursor: str) -> tuple[datetime, uuid.UUID]:
     try:
         moment, _, pk = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        int(pk.replace("-", ""), 16)
-        return datetime.fromisoformat(moment), pk
-    except (binascii.Error, UnicodeError, ValueError) as error:
+        created_at = datetime.fromisoformat(moment)
+        if created_at.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return created_at.astimezone(UTC), uuid.UUID(pk)
+    except (binascii.Error, UnicodeError, ValueError, OverflowError) as error:
         raise InvalidRequestError("the cursor is not one of ours", field="cursor") from error

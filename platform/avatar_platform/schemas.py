@@ -3,10 +3,13 @@
 from typing import Annotated
 
 from ninja import Schema
-from pydantic import ConfigDict, StringConstraints
+from pydantic import AnyHttpUrl, ConfigDict, Field, StringConstraints
 
 # A NUL cannot be stored in PostgreSQL's text.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+# As long as the column; counted after percent-encoding, as the address is stored.
+WebAddress = Annotated[AnyHttpUrl, Field(max_length=500)]
 
 
 class Strict(Schema):

@@ -68,6 +68,8 @@ def find_startable(*, account: Account, name: str) -> Character:
 
 
 def _named(characters: QuerySet[Character], name: str) -> Character | None:
+    if "\0" in name:  # PostgreSQL refuses to look for it
+        return None
     try:
         return characters.filter(pk=uuid.UUID(name)).first()
     except ValueError:

@@ -14,6 +14,7 @@ from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
 from avatar_platform.paging import DEFAULT_LIMIT, MAX_LIMIT, page
 from avatar_platform.problems import answers
+from avatar_platform.schemas import Text
 from avatar_platform.sessions import provisioning, schemas, selectors, services
 from avatar_platform.sessions.joining import join
 from avatar_platform.sessions.models import Session
@@ -76,7 +77,7 @@ def create_session(
 def list_sessions(
     request: HttpRequest,
     status: SessionState | None = None,
-    character: str | None = None,
+    character: Text | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
 from avatar_platform.characters.models import TEST_CARD, Character, CharacterVersion, ConsentKind
@@ -154,6 +155,30 @@ def test_an_application_keeps_its_own_characters(
     assert ada.get(f"/sessions/{session}").json()["end_reason"] == "AVATAR_DELETED"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=ü",
+        "application/x-www-form-urlencoded; charset=latin-1",
+    ],
+)
+def test_an_upload_that_is_no_form_is_refused(ada: factories.Person, kind: str) -> None:
+    ada.post("/characters", {"slug": "grace", "name": "Grace"})
+    answer = ada.client.post("/api/v1/characters/grace/versions", data="abc", content_type=kind)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_an_upload_of_too_many_parts_is_refused(ada: factories.Person) -> None:
+    ada.post("/characters", {"slug": "grace", "name": "Grace"})
+    files = {f"a{n}": SimpleUploadedFile("f", b"x") for n in range(101)}
+    fields = {f"a{n}": "x" for n in range(1001)}
+    for parts in (files, fields):
+        answer = ada.client.post("/api/v1/characters/grace/versions", data=parts)
+        assert answer.status_code == 422
+        assert "at most 100 files and 1000 fields" in answer.json()["detail"]
+
+
 def test_a_refused_upload_leaves_nothing_behind(
     ada: factories.Person, tmp_path: Path, settings
 ) -> None:
@@ -186,6 +211,22 @@ def test_usage_counts_sessions_and_the_seconds_a_face_was_there(
     assert len(told["days"]) == 1
     later = (world.clock.now() - timedelta(seconds=1)).isoformat()
     assert ada.get("/usage", since=later).json()["sessions"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"until": "0001-01-01T00:00:00Z"}, "until"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "since"),
+        ({"until": "9999-12-31T23:59:59-12:00"}, "until"),
+        ({"since": "2026-02-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
+    ],
+)
+def test_usage_of_no_span_is_refused(
+    ada: factories.Person, query: dict[str, str], field: str
+) -> None:
+    answer = ada.get("/usage", **query)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
 def test_there_are_voices_for_every_provider(ada: factories.Person) -> None:

@@ -138,6 +138,13 @@ def test_an_address_inside_our_network_is_refused(ada: factories.Person, url: st
         check_url(url)
 
 
+@pytest.mark.parametrize("tail", ["a" * 500, "ü" * 100], ids=["long", "long when encoded"])
+def test_an_address_longer_than_we_keep_is_refused(ada: factories.Person, tail: str) -> None:
+    url = f"https://example.org/{tail}"
+    assert ada.post("/webhooks", {"url": url}).status_code == 422
+    assert ada.post("/sessions", {"character": "test-card", "callback_url": url}).status_code == 422
+
+
 def test_a_name_that_leads_into_our_network_is_refused_when_it_is_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,5 +1,6 @@
 """The session calls of the REST API."""
 
+import base64
 import json
 import uuid
 
@@ -7,6 +8,8 @@ import pytest
 from livekit import api as livekit_api
 
 from avatar_contracts.messages import InterruptCommand, SayCommand
+from avatar_platform.characters.selectors import get_character
+from avatar_platform.errors import NotFoundError
 from avatar_platform.sessions.models import Session
 from tests import factories
 from tests.fakes.livekit import KEY, SECRET
@@ -121,6 +124,33 @@ def test_a_wrong_request_is_a_problem_that_names_the_field(
     assert answer["Content-Type"] == "application/problem+json"
     assert field in answer.json()["field"]
     assert answer.json()["code"] in ("invalid_request", "character_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ('{"a": NaN}', "found NaN or infinity"),
+        ('{"a": 1e400}', "found NaN or infinity"),
+        ('{"a": "\\ud800"}', "half of a surrogate pair"),
+        ('{"\\udc00": 1}', "half of a surrogate pair"),
+        ('{"a": ' + "[" * 900 + "]" * 900 + "}", "expected at most 100 levels, found 901"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "expected at most 100 levels, found 101"),
+        ('{"a": "' + "ü" * 8_200 + '"}', "expected at most 16384 bytes of JSON, found 16409"),
+    ],
+    ids=["NaN", "1e400", "value", "key", "900 levels", "101 levels", "bytes"],
+)
+def test_metadata_that_cannot_be_kept_is_refused(
+    ada: factories.Person, metadata: str, said: str
+) -> None:
+    answer = ada.post("/sessions", f'{{"character": "test-card", "metadata": {metadata}}}')
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+def test_metadata_is_measured_in_bytes_however_it_is_written(ada: factories.Person) -> None:
+    metadata = {"a": "ü" * 8_000, "deep": json.loads("[" * 98 + "]" * 98)}
+    answer = ada.post("/sessions", {"character": "test-card", "metadata": metadata})
+    assert (answer.status_code, answer.json()["metadata"]) == (202, metadata)
 
 
 def test_a_body_that_is_not_json_is_a_problem(ada: factories.Person) -> None:
@@ -271,6 +301,30 @@ def test_the_list_is_paged_newest_first_without_repeats(
         query["cursor"] = page["next_cursor"]
     assert seen == ids[::-1]
     assert ada.get("/sessions", cursor="bm9uc2Vuc2U=").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "2026-01-01T00:00:00+00:00 abc",
+        "2026-01-01T00:00:00 6a0f5a3e-4b1c-4d6e-8f00-000000000000",
+        "0001-01-01T00:00:00+14:00 6a0f5a3e-4b1c-4d6e-8f00-000000000000",
+    ],
+    ids=["no id", "no zone", "before year 1"],
+)
+def test_a_cursor_that_is_not_ours_is_refused(ada: factories.Person, place: str) -> None:
+    ada.post("/sessions", {"character": "test-card"})
+    cursor = base64.urlsafe_b64encode(place.encode()).decode()
+    answer = ada.get("/sessions", cursor=cursor)
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+
+
+def test_nothing_is_looked_for_that_postgresql_cannot_hold(
+    ada: factories.Person, django_assert_num_queries
+) -> None:
+    assert ada.get("/sessions", character="\0").status_code == 422
+    with django_assert_num_queries(0), pytest.raises(NotFoundError):
+        get_character(account=ada.account, name="\0")
 
 
 def test_the_list_can_be_narrowed(ada: factories.Person, world: World, worker: Worker) -> None:
