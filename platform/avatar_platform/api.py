@@ -14,11 +14,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.utils.deprecation import MiddlewareMixin
 from ninja import NinjaAPI
-from ninja.errors import HttpError, ValidationError
+from ninja.errors import HttpError, ValidationError, ValidationErrorContext
 from ninja.openapi.schema import OpenAPISchema
 
 from avatar_platform.characters.api import router as characters
 from avatar_platform.characters.api import voices_router as voices
+from avatar_platform.complaints import complaint
 from avatar_platform.errors import (
     InvalidRequestError,
     MethodNotAllowedError,
@@ -48,6 +49,20 @@ class PublicAPI(NinjaAPI):
                         content[PROBLEM_JSON] = content.pop("application/json")
         return schema
 
+    def validation_error_from_error_contexts(
+        self, error_contexts: list[ValidationErrorContext[Any]]
+    ) -> ValidationError:
+        """Ninja's, with what was found, which Ninja leaves out."""
+        error = super().validation_error_from_error_contexts(error_contexts)
+        inputs = [
+            issue["input"]
+            for context in error_contexts
+            for issue in context.pydantic_validation_error.errors(include_url=False)
+        ]
+        for issue, found in zip(error.errors, inputs, strict=True):
+            issue["input"] = found
+        return error
+
 
 api = PublicAPI(
     title="Avatar platform",
@@ -68,17 +83,20 @@ def on_platform_error(request: HttpRequest, error: PlatformError) -> HttpRespons
     return problem(error)
 
 
+def _issue(issue: dict[str, Any]) -> dict[str, str]:
+    """Field and message; a body's field goes without our own name for the body."""
+    place, *path = issue["loc"]
+    field = ".".join(str(part) for part in (path[1:] if place == "body" else path))
+    if issue["type"] == "missing" and not field:
+        return {"field": "", "message": "expected a JSON object, found nothing"}
+    return {"field": field, "message": complaint(issue)}
+
+
 @api.exception_handler(ValidationError)
 def on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    issues = [
-        {
-            "field": ".".join(str(part) for part in issue["loc"][1:]),
-            "message": issue["msg"],
-        }
-        for issue in error.errors
-    ]
-    first = issues[0] if issues else {"field": "", "message": "the request is not valid"}
-    message = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    issues = [_issue(issue) for issue in error.errors]
+    first = issues[0] if issues else {"field": "", "message": "expected another one"}
+    message = f"{first['field'] or 'the body'}: {first['message']}"
     return problem(InvalidRequestError(message, field=first["field"], errors=issues))
 
 

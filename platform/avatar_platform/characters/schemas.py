@@ -1,13 +1,14 @@
 """The bodies of the character calls."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
 from avatar_platform.schemas import Strict, Text
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
+SLUG: Final = r"^[a-z0-9][a-z0-9_-]{0,59}$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 
 
 class KnowledgeIn(Strict):

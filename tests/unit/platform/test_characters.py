@@ -179,6 +179,12 @@ def test_an_upload_of_too_many_parts_is_refused(ada: factories.Person) -> None:
         assert "at most 100 files and 1000 fields" in answer.json()["detail"]
 
 
+def test_a_refused_slug_is_told_in_words(ada: factories.Person) -> None:
+    told = ada.post("/characters", {"slug": "Grace H", "name": "Grace"}).json()
+    assert told["detail"].startswith("slug: expected 1 to 60 lower-case letters, digits, - and _")
+    assert told["detail"].endswith("found 'Grace H'")
+
+
 def test_a_refused_upload_leaves_nothing_behind(
     ada: factories.Person, tmp_path: Path, settings
 ) -> None:

@@ -100,7 +100,7 @@ def test_the_broker_being_away_leaves_the_session_to_the_reaper(
         ({"character": "test-card", "max_duration_s": 1}, "max_duration_s"),
         ({"character": "test-card", "mode": "sing"}, "mode"),
         ({"character": "test-card", "charakter": 1}, "charakter"),
-        ({"character": "test-card", "persona": {"voice": "x" * 200}}, "voice"),
+        ({"character": "test-card", "persona": {"voice": "x" * 200}}, "persona.voice"),
         ({"character": "test-card", "metadata": {"a": "b" * 20_000}}, "metadata"),
         ({"character": "test-card", "expression": {"blink_rate": 41}}, "expression.blink_rate"),
         ({"character": "test-card", "expression": {"blink_rate": True}}, "expression.blink_rate"),
@@ -122,8 +122,53 @@ def test_a_wrong_request_is_a_problem_that_names_the_field(
     answer = ada.post("/sessions", body)
     assert answer.status_code == 422
     assert answer["Content-Type"] == "application/problem+json"
-    assert field in answer.json()["field"]
+    assert answer.json()["field"] == field
     assert answer.json()["code"] in ("invalid_request", "character_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ("", "the body: expected a JSON object, found nothing"),
+        ("null", "the body: expected a JSON object, found null"),
+        ("[]", "the body: expected a JSON object, found a list"),
+        ("{}", "character: Field required"),
+        (
+            {"max_duration_s": 1},
+            "max_duration_s: Input should be greater than or equal to 10, found 1",
+        ),
+        ({"persona": 3}, "persona: expected a JSON object, found 3"),
+        (
+            {"persona": {"voice": "x" * 200}},
+            "persona.voice: String should have at most 120 characters, found 200 characters",
+        ),
+        (
+            {"persona": {"greeting": "a\x00b"}},
+            "persona.greeting: expected a text without NUL characters, found 'a\\x00b'",
+        ),
+        (
+            {"picture": {"background": "green"}},
+            "picture.background: expected a colour such as #00b140, found 'green'",
+        ),
+        ({"key": "ak.secret"}, "key: there is no such field"),
+        (
+            {"callback_url": "https://user:password@example.org/"},
+            "callback_url: an address must not carry credentials",
+        ),
+        (
+            {"callback_url": "htp://user:password@example.org/"},
+            "callback_url: URL scheme should be 'http' or 'https'",
+        ),
+    ],
+)
+def test_a_problem_says_what_was_expected_and_what_was_found(
+    ada: factories.Person, body: str | dict[str, object], detail: str
+) -> None:
+    if isinstance(body, dict):
+        body = {"character": "test-card", **body}
+    told = ada.post("/sessions", body).json()
+    assert told["detail"] == detail
+    assert detail.endswith(told["errors"][0]["message"])
 
 
 @pytest.mark.parametrize(
