@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import (
     BadRequest,
+    DisallowedHost,
     RequestDataTooBig,
     SuspiciousOperation,
     TooManyFieldsSent,
@@ -25,6 +26,7 @@ from avatar_platform.errors import (
     MethodNotAllowedError,
     NotFoundError,
     PlatformError,
+    UnknownHostError,
     problem,
 )
 from avatar_platform.fleet.public_api import router as workers
@@ -140,7 +142,7 @@ def on_anything_else(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 class ApiProblemsMiddleware(MiddlewareMixin):
-    """Under `/api/` an address or a method that no route has is answered by a problem, too."""
+    """Under `/api/` a host, address or method that we do not have is answered by a problem, too."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         is_problem = response.headers.get("Content-Type") == PROBLEM_JSON
@@ -153,4 +155,10 @@ class ApiProblemsMiddleware(MiddlewareMixin):
             refusal = problem(MethodNotAllowedError(f"expected {allowed}, found {request.method}"))
             refusal.headers["Allow"] = allowed
             return refusal
+        if response.status_code == 400:
+            try:
+                request.get_host()
+            except DisallowedHost:
+                host = request.headers.get("Host", "")
+                return problem(UnknownHostError(f"the host {host!r} is not among ALLOWED_HOSTS"))
         return response

@@ -6,6 +6,7 @@
     ├── ForbiddenError               403 forbidden          the key lacks a scope
     ├── MethodNotAllowedError        405 method_not_allowed
     ├── InvalidRequestError          422 invalid_request
+    │   └── UnknownHostError         400 invalid_request
     ├── CharacterUnavailableError    422 character_unavailable
     ├── WrongStateError              409 wrong_state        carries the current status
     ├── IdempotencyConflictError     409 idempotency_conflict
@@ -75,6 +76,10 @@ class MethodNotAllowedError(PlatformError):
 
 class InvalidRequestError(PlatformError):
     status, code, title = 422, ErrorCode.INVALID_REQUEST, "Invalid request"
+
+
+class UnknownHostError(InvalidRequestError):
+    status = 400
 
 
 class CharacterUnavailableError(PlatformError):
