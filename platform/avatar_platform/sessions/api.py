@@ -107,12 +107,12 @@ def delete_session(request: HttpRequest, session_id: uuid.UUID) -> Status[None]:
     "/{uuid:session_id}/token", auth=WRITE, response={200: schemas.JoinOut, **answers(404, 409)}
 )
 def make_token(
-    request: HttpRequest, session_id: uuid.UUID, wish: schemas.TokenIn
+    request: HttpRequest, session_id: uuid.UUID, wish: schemas.TokenIn | None = None
 ) -> dict[str, str]:
     """A fresh token to join the room with; it must be used within a minute."""
     session = _session(request, session_id)
     provisioning.try_ensure_room(session, provisioning.INLINE_TIMEOUT_S)
-    return join(session, wish.role)
+    return join(session, (wish or schemas.TokenIn()).role)
 
 
 @router.post("/{uuid:session_id}/say", auth=WRITE, response={202: None, **answers(404, 409, 503)})

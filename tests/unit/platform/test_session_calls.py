@@ -65,6 +65,13 @@ def test_a_viewers_token_cannot_publish(ada: factories.Person) -> None:
     assert first["identity"] != second["identity"], "two viewers must not evict each other"
 
 
+def test_a_token_needs_no_body_and_is_a_participants_then(ada: factories.Person) -> None:
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    answer = ada.post(f"/sessions/{session}/token", "")
+    assert answer.status_code == 200
+    assert claims(answer.json()["token"])[0] == f"visitor-{session}"
+
+
 def test_nobody_chooses_an_identity_or_a_room(ada: factories.Person) -> None:
     session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
     answer = ada.post(f"/sessions/{session}/token", {"identity": "avatar-x", "role": "viewer"})
