@@ -385,6 +385,8 @@ def test_the_list_can_be_narrowed(ada: factories.Person, world: World, worker: W
     found = ada.get("/sessions", status="ready").json()["items"]
     assert [item["id"] for item in found] == [str(ready.pk)]
     assert ada.get("/sessions", character="nobody").json()["items"] == []
+    for name in ("test-card", str(ready.character_id)):
+        assert len(ada.get("/sessions", character=name).json()["items"]) == 2, name
     assert ada.get("/sessions", status="asleep").status_code == 422
 
 
