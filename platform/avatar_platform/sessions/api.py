@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Query, Router, Status
 from pydantic import StringConstraints
 
-from avatar_contracts.states import SessionState
+from avatar_contracts.states import EndReason, SessionState
 from avatar_platform import clock
 from avatar_platform.access.auth import ApiKeyAuth, Caller
 from avatar_platform.access.idempotency import once
@@ -136,8 +136,8 @@ def end_session(
     request: HttpRequest, session_id: uuid.UUID, wish: schemas.EndIn | None = None
 ) -> Status[None]:
     """End the session."""
-    session = _session(request, session_id)
-    services.close_session(session=session, reason=(wish or schemas.EndIn()).reason)
+    reason = EndReason((wish or schemas.EndIn()).reason)
+    services.close_session(session=_session(request, session_id), reason=reason)
     return Status(202, None)
 
 

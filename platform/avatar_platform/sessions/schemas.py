@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ninja import Schema
 from pydantic import AnyHttpUrl, Field, field_validator
@@ -145,7 +145,8 @@ class SayIn(Strict):
 
 
 class EndIn(Strict):
-    reason: EndReason = EndReason.API_CLOSED
+    # The other reasons say what the platform has seen.
+    reason: Literal["API_CLOSED", "USER_CLOSED", "AGENT_HANG_UP", "UNKNOWN"] = "API_CLOSED"
 
 
 class RoomOut(Schema):

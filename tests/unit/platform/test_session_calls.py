@@ -8,6 +8,7 @@ import pytest
 from livekit import api as livekit_api
 
 from avatar_contracts.messages import InterruptCommand, SayCommand
+from avatar_contracts.states import EndReason
 from avatar_platform.characters.selectors import get_character
 from avatar_platform.errors import NotFoundError
 from avatar_platform.sessions.models import Session
@@ -300,8 +301,22 @@ def test_ending_twice_is_a_conflict(
     assert ada.post(f"/sessions/{session}/token", {}).status_code == 409
 
 
+def test_an_application_gives_reasons_of_its_own_and_none_of_the_platforms(
+    ada: factories.Person,
+) -> None:
+    own = ["API_CLOSED", "USER_CLOSED", "AGENT_HANG_UP", "UNKNOWN"]
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    for reason in set(EndReason) - set(own):
+        answer = ada.post(f"/sessions/{session}/end", {"reason": reason})
+        assert (answer.status_code, answer.json()["field"]) == (422, "reason"), reason
+        assert answer.json()["detail"].endswith(f"or 'UNKNOWN', found '{reason}'")
+    for reason in own:
+        session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+        assert ada.post(f"/sessions/{session}/end", {"reason": reason}).status_code == 202
+        assert ada.get(f"/sessions/{session}").json()["end_reason"] == reason
+
+
 def test_a_failure_is_said_in_a_sentence(ada: factories.Person) -> None:
-    from avatar_contracts.states import EndReason
     from avatar_platform.sessions.services import fail_session
 
     session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
