@@ -19,11 +19,13 @@ Services raise these; only `problem()` knows HTTP. The shape is RFC 9457 (proble
 """
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.http import HttpResponse, JsonResponse
 
 from avatar_platform.observability import REFUSED
+
+UNAVAILABLE_RETRY_AFTER_S: Final = 2
 
 
 class ErrorCode(StrEnum):
@@ -108,6 +110,9 @@ class BundleError(PlatformError):
 
 class UnavailableError(PlatformError):
     status, code, title = 503, ErrorCode.UNAVAILABLE, "Temporarily unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_s=UNAVAILABLE_RETRY_AFTER_S)
 
 
 def problem(error: PlatformError) -> HttpResponse:

@@ -2,10 +2,10 @@
 
 import json
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import AnyHttpUrl, Field, field_validator
+from pydantic import AnyHttpUrl, Field, StringConstraints, field_validator
 
 from avatar_contracts.expression import BLINK_RATE_MAX, GAIN_MAX, Preset
 from avatar_contracts.picture import BLEND_MAX_PX, COLOUR
@@ -141,7 +141,9 @@ class TokenIn(Strict):
 
 
 class SayIn(Strict):
-    text: Text = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+    text: Annotated[Text, StringConstraints(strip_whitespace=True)] = Field(
+        min_length=1, max_length=MAX_TEXT_CHARS
+    )
 
 
 class EndIn(Strict):

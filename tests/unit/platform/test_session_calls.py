@@ -262,10 +262,21 @@ def test_say_and_interrupt_reach_the_agents_stream(
     ada: factories.Person, worker: Worker, world: World
 ) -> None:
     session = bring_up(world, worker, ada)
-    assert ada.post(f"/sessions/{session.pk}/say", {"text": "Good day."}).status_code == 202
+    assert ada.post(f"/sessions/{session.pk}/say", {"text": " Good day.\n"}).status_code == 202
     assert ada.post(f"/sessions/{session.pk}/interrupt").status_code == 202
     sent = world.commands.sent[str(session.pk)]
     assert sent[-2:] == [SayCommand(text="Good day."), InterruptCommand()]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "a\0b"])
+def test_nothing_that_can_be_said_is_refused(
+    ada: factories.Person, worker: Worker, world: World, text: str
+) -> None:
+    session = bring_up(world, worker, ada)
+    sent = list(world.commands.sent[str(session.pk)])
+    answer = ada.post(f"/sessions/{session.pk}/say", {"text": text})
+    assert (answer.status_code, answer.json()["field"]) == (422, "text")
+    assert world.commands.sent[str(session.pk)] == sent
 
 
 def test_interrupting_a_queued_session_is_a_conflict_with_its_status(
@@ -283,6 +294,7 @@ def test_redis_being_away_is_503_with_retry_after(
     world.commands.is_away = True
     answer = ada.post(f"/sessions/{session.pk}/say", {"text": "Hello."})
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer["Retry-After"] == "2"
 
 
 def test_ending_twice_is_a_conflict(
