@@ -179,6 +179,35 @@ def test_an_upload_of_too_many_parts_is_refused(ada: factories.Person) -> None:
         assert "at most 100 files and 1000 fields" in answer.json()["detail"]
 
 
+def test_an_accounts_own_characters_can_be_read_as_they_were_written(
+    ada: factories.Person, cleo: factories.Person
+) -> None:
+    wish = {
+        "slug": "grace",
+        "name": "Grace",
+        "description": "A guide.",
+        "instructions": "Be kind.",
+        "voice": "piper:joe",
+        "language": "en-GB",
+        "greeting": "Hi.",
+        "knowledge": [{"questions": ["Why?"], "answer": "So."}],
+    }
+    made = ada.post("/characters", wish).json()
+    (listed,) = [who for who in ada.get("/characters").json()["items"] if who["slug"] == "grace"]
+    for told in (made, listed, ada.get("/characters/grace").json()):
+        assert {field: told[field] for field in wish} == wish
+    assert cleo.get("/characters/grace").status_code == 404
+    everybodys = ada.get("/characters/test-card").json()
+    assert (everybodys["instructions"], everybodys["knowledge"]) == (None, None)
+
+
+@pytest.mark.parametrize("slug", ["6a0f5a3e-4b1c-4d6e-8f00-000000000000", "deadbeef" * 4])
+def test_a_slug_that_reads_as_an_id_is_refused(ada: factories.Person, slug: str) -> None:
+    answer = ada.post("/characters", {"slug": slug, "name": "Grace"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "slug")
+    assert "cannot be taken for an id" in answer.json()["detail"]
+
+
 def test_a_refused_slug_is_told_in_words(ada: factories.Person) -> None:
     told = ada.post("/characters", {"slug": "Grace H", "name": "Grace"}).json()
     assert told["detail"].startswith("slug: expected 1 to 60 lower-case letters, digits, - and _")
