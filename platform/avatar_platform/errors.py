@@ -6,6 +6,7 @@
     ├── ForbiddenError               403 forbidden          the key lacks a scope
     ├── MethodNotAllowedError        405 method_not_allowed
     ├── InvalidRequestError          422 invalid_request
+    │   └── UnknownHostError         400 invalid_request
     ├── CharacterUnavailableError    422 character_unavailable
     ├── WrongStateError              409 wrong_state        carries the current status
     ├── IdempotencyConflictError     409 idempotency_conflict
@@ -18,11 +19,13 @@ Services raise these; only `problem()` knows HTTP. The shape is RFC 9457 (proble
 """
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.http import HttpResponse, JsonResponse
 
 from avatar_platform.observability import REFUSED
+
+UNAVAILABLE_RETRY_AFTER_S: Final = 2
 
 
 class ErrorCode(StrEnum):
@@ -77,6 +80,10 @@ class InvalidRequestError(PlatformError):
     status, code, title = 422, ErrorCode.INVALID_REQUEST, "Invalid request"
 
 
+class UnknownHostError(InvalidRequestError):
+    status = 400
+
+
 class CharacterUnavailableError(PlatformError):
     status, code, title = 422, ErrorCode.CHARACTER_UNAVAILABLE, "Character unavailable"
 
@@ -103,6 +110,9 @@ class BundleError(PlatformError):
 
 class UnavailableError(PlatformError):
     status, code, title = 503, ErrorCode.UNAVAILABLE, "Temporarily unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_s=UNAVAILABLE_RETRY_AFTER_S)
 
 
 def problem(error: PlatformError) -> HttpResponse:

@@ -47,10 +47,13 @@ UPLOAD = ApiKeyAuth(Scope.CHARACTERS_WRITE, creates=True)
 def show(character: Character, *, startable: bool) -> dict[str, Any]:
     version = character.published_version
     fields = ("slug", "name", "description", "voice", "language", "greeting")
+    is_own = character.account_id is not None
     has_preview = version is not None and bool(version.preview)
     return {
         "id": str(character.pk),
         **{field: getattr(character, field) for field in fields},
+        "instructions": character.instructions if is_own else None,
+        "knowledge": character.knowledge if is_own else None,
         "startable": startable,
         "published_version": show_version(version) if version else None,
         "preview_url": f"/api/v1/characters/{character.pk}/preview" if has_preview else None,

@@ -5,17 +5,23 @@ file with its sha256. Optional: `persona.toml` (who she is) and `preview.png|jpg
 """
 
 import hashlib
+import lzma
 import re
 import stat
 import tempfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
+from pydantic import ValidationError
+
+from avatar_platform.characters.schemas import CharacterPatch
+from avatar_platform.complaints import complaint
 from avatar_platform.errors import BundleError
 
 MANIFEST: Final = "character.toml"
@@ -29,6 +35,11 @@ MAX_TOTAL_BYTES: Final = 4 << 30
 MAX_FILE_BYTES: Final = 256 << 20
 MAX_TEXT_BYTES: Final = 1 << 20
 MAX_PREVIEW_BYTES: Final = 4 << 20
+UNREADABLE: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    EOFError, NotImplementedError, RuntimeError, OSError, ValueError,
+)  # fmt: skip
+"""What the standard library raises over a damaged or foreign archive."""
 MAX_RATIO: Final = 100
 """Unpacked over packed size; tensors and pictures stay far below, bombs far above."""
 MAX_SIDE_PX: Final = 4096
@@ -107,7 +118,7 @@ def _read(path: Path) -> Bundle:
             _verify_files(archive, sizes, _checksums(table))
             persona = _persona(_toml(archive, sizes, PERSONA)) if PERSONA in sizes else Persona()
             preview = _preview(archive, sizes)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"not a readable zip archive: {error}") from None
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -197,7 +208,7 @@ def _toml(archive: zipfile.ZipFile, sizes: dict[str, int], name: str) -> dict[st
         raise BundleError(f"{name} has {sizes[name]} bytes; at most {MAX_TEXT_BYTES}")
     try:
         return tomllib.loads(archive.read(name).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML or UTF-8; a number of 5,000 digits
         raise BundleError(f"{name} cannot be read: {error}") from None
 
 
@@ -209,7 +220,14 @@ def _persona(table: dict[str, Any]) -> Persona:
     texts = {key: persona.get(key, "") for key in ("instructions", "voice", "language", "greeting")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise BundleError(f"{PERSONA}: instructions, voice, language and greeting are texts")
-    return Persona(**texts, knowledge=[check_knowledge(entry) for entry in entries])
+    fields = {**texts, "knowledge": [check_knowledge(entry) for entry in entries]}
+    try:
+        CharacterPatch.model_validate(fields)  # the limits are those of the API
+    except ValidationError as error:
+        issue = error.errors()[0]
+        place = ".".join(str(part) for part in issue["loc"])
+        raise BundleError(f"{PERSONA}: {place}: {complaint(issue)}") from None
+    return Persona(**fields)
 
 
 def check_knowledge(entry: object) -> dict[str, Any]:
@@ -237,6 +255,8 @@ def _text(table: dict[str, Any], key: str) -> str:
     value = table.get(key)
     if not isinstance(value, str) or not value.strip():
         raise BundleError(f"{key} is missing in {MANIFEST}")
+    if "\0" in value:
+        raise BundleError(f"{key}: expected a text without NUL characters")
     return value
 
 

@@ -1,13 +1,26 @@
 """The bodies of the character calls."""
 
-from typing import Annotated
+import uuid
+from typing import Annotated, Any, Final
 
 from ninja import Schema
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from avatar_platform.schemas import Strict, Text
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
+SLUG: Final = r"^[a-z0-9][a-z0-9_-]{0,59}$"
+
+
+def _no_id(slug: str) -> str:
+    """What reads as an id is looked for among the ids only."""
+    try:
+        uuid.UUID(slug)
+    except ValueError:
+        return slug
+    raise ValueError(f"expected a slug that cannot be taken for an id, found {slug!r}")
+
+
+Slug = Annotated[str, StringConstraints(pattern=SLUG), AfterValidator(_no_id)]
 
 
 class KnowledgeIn(Strict):
@@ -56,6 +69,8 @@ class CharacterOut(Schema):
     voice: str
     language: str
     greeting: str
+    instructions: str | None = Field(description="Of your own characters; null for everybody's.")
+    knowledge: list[dict[str, Any]] | None = Field(description="Likewise.")
     startable: bool = Field(description="Published, with a valid consent.")
     published_version: VersionOut | None
     preview_url: str | None

@@ -68,11 +68,18 @@ def find_startable(*, account: Account, name: str) -> Character:
 
 
 def _named(characters: QuerySet[Character], name: str) -> Character | None:
+    if "\0" in name:  # PostgreSQL refuses to look for it
+        return None
+    found = list(characters.filter(is_named(name)))
+    return min(found, key=lambda character: character.account_id is None, default=None)
+
+
+def is_named(name: str, prefix: str = "") -> Q:
+    """Of this id, or else this slug; `prefix` leads from other rows to their character."""
     try:
-        return characters.filter(pk=uuid.UUID(name)).first()
+        return Q(**{f"{prefix}pk": uuid.UUID(name)})
     except ValueError:
-        found = list(characters.filter(slug=name))
-        return min(found, key=lambda character: character.account_id is None, default=None)
+        return Q(**{f"{prefix}slug": name})
 
 
 def bundle_of(version_id: str) -> tuple["File[bytes]", str, int]:

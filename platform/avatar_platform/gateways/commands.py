@@ -54,7 +54,7 @@ class RedisCommands:
                 pipe.expire(key, streams.STREAM_TTL_S)
                 pipe.execute()
         except redis.RedisError as error:
-            raise UnavailableError("the message stream does not answer", retry_after_s=2) from error
+            raise UnavailableError("the message stream does not answer") from error
 
     def forget(self, session: str, epochs: int) -> None:
         try:

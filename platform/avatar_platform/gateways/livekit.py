@@ -230,7 +230,7 @@ class LiveKitRooms:
             return async_to_sync(within_limit)()
         except (TimeoutError, aiohttp.ClientError, OSError, api.TwirpError) as error:
             raise UnavailableError(
-                f"the media server does not answer ({type(error).__name__})", retry_after_s=2
+                f"the media server does not answer ({type(error).__name__})"
             ) from error
 
 

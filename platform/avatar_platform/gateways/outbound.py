@@ -40,10 +40,12 @@ def check_url(url: str) -> None:
 def _check_host(host: str) -> None:
     if get_settings().platform_webhooks_private:
         return
+    host = host.rstrip(".")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        if host == "localhost" or host.endswith(".localhost"):
+        # A single word, such as `redis`, is looked up among our own machines.
+        if "." not in host or host.endswith(".localhost"):
             raise AddressRefusedError("this address is inside our own network") from None
         return
     if not address.is_global or address.is_multicast:

@@ -46,4 +46,4 @@ class CeleryTaskQueue:
         try:
             current_app.send_task(name, args=args, queue=queue, ignore_result=True)
         except OperationalError as error:
-            raise UnavailableError("the task queue does not answer", retry_after_s=2) from error
+            raise UnavailableError("the task queue does not answer") from error

@@ -26,14 +26,6 @@ def count(name: str, window_s: int) -> int:
         return _away(error, 0)
 
 
-def counted(name: str) -> int:
-    """The same without counting."""
-    try:
-        return int(cache.get(name) or 0)
-    except redis.RedisError as error:
-        return _away(error, 0)
-
-
 def is_first(name: str, remember_s: int) -> bool:
     """Whether this name is seen for the first time within that time."""
     try:

@@ -7,13 +7,14 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Router, Status
 from pydantic import StringConstraints
 
-from avatar_contracts.states import SessionState
+from avatar_contracts.states import EndReason, SessionState
 from avatar_platform import clock
 from avatar_platform.access.auth import ApiKeyAuth, Caller
 from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
 from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
+from avatar_platform.schemas import Text
 from avatar_platform.sessions import provisioning, schemas, selectors, services
 from avatar_platform.sessions.joining import join, pass_for
 from avatar_platform.sessions.models import Session
@@ -83,7 +84,7 @@ def create_session(
 def list_sessions(
     request: HttpRequest,
     status: SessionState | None = None,
-    character: str | None = None,
+    character: Text | None = None,
     cursor: str | None = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> dict[str, Any]:
@@ -120,12 +121,12 @@ def delete_session(request: HttpRequest, session_id: uuid.UUID) -> Status[None]:
     "/{uuid:session_id}/token", auth=WRITE, response={200: schemas.JoinOut, **answers(404, 409)}
 )
 def make_token(
-    request: HttpRequest, session_id: uuid.UUID, wish: schemas.TokenIn
+    request: HttpRequest, session_id: uuid.UUID, wish: schemas.TokenIn | None = None
 ) -> dict[str, str]:
     """A fresh token to join the room with; it must be used within a minute."""
     session = _session(request, session_id)
     provisioning.try_ensure_room(session, provisioning.INLINE_TIMEOUT_S)
-    return join(session, wish.role)
+    return join(session, (wish or schemas.TokenIn()).role)
 
 
 @router.post("/{uuid:session_id}/say", auth=WRITE, response={202: None, **answers(404, 409, 503)})
@@ -149,8 +150,8 @@ def end_session(
     request: HttpRequest, session_id: uuid.UUID, wish: schemas.EndIn | None = None
 ) -> Status[None]:
     """End the session."""
-    session = _session(request, session_id)
-    services.close_session(session=session, reason=(wish or schemas.EndIn()).reason)
+    reason = EndReason((wish or schemas.EndIn()).reason)
+    services.close_session(session=_session(request, session_id), reason=reason)
     return Status(202, None)
 
 

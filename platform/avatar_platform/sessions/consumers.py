@@ -109,7 +109,7 @@ class SessionConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # chan
 
     def _caller(self) -> Caller:
         scheme, _, key = self._header(b"authorization").partition(" ")
-        caller = find_caller(key) if scheme == "Bearer" else None
+        caller = find_caller(key) if scheme.lower() == "bearer" else None
         if caller is None:
             raise UnauthenticatedError("neither cookie nor key nor token says who watches")
         if Scope.SESSIONS_READ.value not in caller.key.scopes:

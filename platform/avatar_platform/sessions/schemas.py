@@ -2,20 +2,21 @@
 
 import json
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import AnyHttpUrl, Field, field_validator
+from pydantic import AnyHttpUrl, Field, StringConstraints, field_validator
 
 from avatar_contracts.expression import BLINK_RATE_MAX, GAIN_MAX, Preset
 from avatar_contracts.picture import BLEND_MAX_PX, COLOUR
 from avatar_contracts.states import EndReason, SessionMode, SessionState
 from avatar_platform.gateways.outbound import check_url
-from avatar_platform.schemas import Strict, Text
+from avatar_platform.schemas import Strict, Text, WebAddress
 from avatar_platform.sessions.joining import Role
 from avatar_platform.sessions.services import Wish
 
 MAX_METADATA_BYTES: Final = 16_384
+MAX_METADATA_DEPTH: Final = 100
 MAX_TEXT_CHARS: Final = 4_000
 
 
@@ -77,7 +78,7 @@ class SessionIn(Strict):
     mode: SessionMode = SessionMode.CONVERSATION
     max_duration_s: int = Field(1800, ge=10, le=6 * 3600)
     idle_timeout_s: int = Field(180, ge=10, le=3600)
-    callback_url: AnyHttpUrl | None = None
+    callback_url: WebAddress | None = None
     metadata: dict[str, Any] = Field(default_factory=dict, description="Yours; at most 16 kB.")
 
     @field_validator("callback_url")
@@ -90,9 +91,17 @@ class SessionIn(Strict):
     @field_validator("metadata")
     @classmethod
     def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
-        text = json.dumps(value)
-        if len(text) > MAX_METADATA_BYTES:
-            raise ValueError(f"at most {MAX_METADATA_BYTES} bytes of JSON")
+        if (depth := _depth(value)) > MAX_METADATA_DEPTH:
+            raise ValueError(f"expected at most {MAX_METADATA_DEPTH} levels, found {depth}")
+        try:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise ValueError("expected Unicode, found half of a surrogate pair") from None
+        except ValueError:
+            raise ValueError("expected numbers of JSON, found NaN or infinity") from None
+        if size > MAX_METADATA_BYTES:
+            raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON, found {size}")
         if "\\u0000" in text:
             raise ValueError("NUL characters are not allowed")
         return value
@@ -111,6 +120,17 @@ class SessionIn(Strict):
         )
 
 
+def _depth(value: Any) -> int:
+    """How many levels of objects and lists lie within each other; needs no stack of its own."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [
+            child for item in level for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
+
+
 def _given(part: Strict | None) -> dict[str, Any]:
     """The fields that were filled in, as they are stored."""
     return part.model_dump(mode="json", exclude_none=True) if part else {}
@@ -121,11 +141,14 @@ class TokenIn(Strict):
 
 
 class SayIn(Strict):
-    text: Text = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+    text: Annotated[Text, StringConstraints(strip_whitespace=True)] = Field(
+        min_length=1, max_length=MAX_TEXT_CHARS
+    )
 
 
 class EndIn(Strict):
-    reason: EndReason = EndReason.API_CLOSED
+    # The other reasons say what the platform has seen.
+    reason: Literal["API_CLOSED", "USER_CLOSED", "AGENT_HANG_UP", "UNKNOWN"] = "API_CLOSED"
 
 
 class RoomOut(Schema):

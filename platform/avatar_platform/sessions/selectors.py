@@ -12,6 +12,7 @@ from django.db.models.fields import DurationField
 
 from avatar_contracts.states import SessionState
 from avatar_platform.access.models import Account
+from avatar_platform.characters.selectors import is_named
 from avatar_platform.config import get_settings
 from avatar_platform.errors import NotFoundError
 from avatar_platform.fleet.selectors import total_slots
@@ -48,12 +49,12 @@ def open_sessions() -> QuerySet[Session]:
 def list_sessions(
     *, account: Account, status: str | None = None, character: str | None = None
 ) -> QuerySet[Session]:
-    """An account's sessions, newest first; what was erased is gone."""
+    """An account's sessions, newest first; what was erased is gone. A character by slug or id."""
     found = Session.objects.filter(account=account, erased_at=None)
     if status:
         found = found.filter(status=status)
     if character:
-        found = found.filter(character__slug=character)
+        found = found.filter(is_named(character, "character__"))
     return found.select_related("character").order_by("-created_at", "-pk")
 
 

@@ -1,6 +1,6 @@
 """`GET /usage`: how much an account talked."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from django.db.models import Count, F, Q, Sum
@@ -8,16 +8,20 @@ from django.db.models.fields import DurationField
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from avatar_platform import clock
 from avatar_platform.access.auth import ApiKeyAuth
 from avatar_platform.access.models import Account, Scope
+from avatar_platform.errors import InvalidRequestError
 from avatar_platform.problems import answers
 from avatar_platform.sessions.api import caller_of
 from avatar_platform.sessions.models import Session
 
 DEFAULT_DAYS: Final = 30
+Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
+]
 router = Router(tags=["usage"])
 
 
@@ -76,9 +80,13 @@ def usage_of(account: Account, since: datetime, until: datetime) -> dict[str, An
 @router.get("", auth=ApiKeyAuth(Scope.SESSIONS_READ), response={200: Usage, **answers()})
 def get_usage(
     request: HttpRequest,
-    since: Annotated[AwareDatetime | None, Query()] = None,
-    until: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[Moment | None, Query()] = None,
+    until: Annotated[Moment | None, Query()] = None,
 ) -> dict[str, Any]:
     """Your sessions of the last 30 days, or of a span, by day (UTC)."""
     end = until or clock.now()
-    return usage_of(caller_of(request).account, since or end - timedelta(days=DEFAULT_DAYS), end)
+    start = since or end - timedelta(days=DEFAULT_DAYS)
+    if start > end:
+        found = f"{start.isoformat()} after {end.isoformat()}"
+        raise InvalidRequestError(f"expected since before until, found {found}", field="since")
+    return usage_of(caller_of(request).account, start, end)

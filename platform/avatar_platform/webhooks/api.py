@@ -6,14 +6,14 @@ from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router, Schema, Status
-from pydantic import AnyHttpUrl, Field
+from pydantic import Field
 
 from avatar_platform.access.auth import ApiKeyAuth
 from avatar_platform.access.idempotency import once
 from avatar_platform.access.models import Scope
 from avatar_platform.paging import DEFAULT_LIMIT, Limit, page
 from avatar_platform.problems import answers
-from avatar_platform.schemas import Strict
+from avatar_platform.schemas import Strict, WebAddress
 from avatar_platform.sessions.api import IdempotencyKey, caller_of
 from avatar_platform.webhooks import services
 from avatar_platform.webhooks.models import Endpoint
@@ -23,7 +23,7 @@ WRITE = ApiKeyAuth(Scope.SESSIONS_WRITE)
 
 
 class EndpointIn(Strict):
-    url: AnyHttpUrl
+    url: WebAddress
     events: list[str] = Field(default_factory=list, description="Empty: all.", max_length=20)
 
 

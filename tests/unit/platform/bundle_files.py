@@ -74,6 +74,22 @@ def cut(path: Path, share: float) -> Path:
     return path
 
 
+def garbled(path: Path, compression: int) -> Path:
+    """The tensors' compressed bytes are nonsense, behind LZMA's head of nine bytes."""
+    with zipfile.ZipFile(path, "w", compression) as packed:
+        for name, data in files().items():
+            packed.writestr(name, data)
+        entry = packed.getinfo("tensors.safetensors")
+    raw = bytearray(path.read_bytes())
+    start = entry.header_offset + 30 + len(entry.filename)
+    for index in range(
+        start + (9 if compression == zipfile.ZIP_LZMA else 0), start + entry.compress_size
+    ):
+        raw[index] ^= 0xFF
+    path.write_bytes(raw)
+    return path
+
+
 def flipped(path: Path) -> Path:
     """One stored byte of the tensors is another."""
     content = files()

@@ -82,6 +82,25 @@ def test_a_name_that_leaves_the_bundle_is_refused(path: Path, name: str) -> None
         (make.files(persona=b"persona = 3"), "expected [persona]"),
         (make.files(persona=b"[persona]\nvoice = 3"), "are texts"),
         (make.files(persona=b"[[knowledge]]\nanswer = 'x'"), "a list of questions"),
+        (
+            make.files(persona=b'[[knowledge]]\nquestions = ["\\u0000"]\nanswer = "x"'),
+            "persona.toml: knowledge.0.questions.0: expected a text without NUL characters",
+        ),
+        (
+            make.files(persona=b'[persona]\ninstructions = "\\u0000"'),
+            "persona.toml: instructions: expected a text without NUL characters",
+        ),
+        (
+            make.files(persona=b'[persona]\nvoice = "' + b"v" * 121 + b'"'),
+            "voice: String should have at most 120 characters, found 121 characters",
+        ),
+        (
+            make.files(persona=b'[persona]\nlanguage = "' + b"v" * 21 + b'"'),
+            "language: String should have at most 20 characters",
+        ),
+        (make.files(licence='"\\u0000 x"'), "licence: expected a text without NUL"),
+        (make.files(consent='"\\u0000 x"'), "consent: expected a text without NUL"),
+        (make.files(width="9" * 5000), "character.toml cannot be read"),
         ({"character.toml": b"\xff\xfe"}, "cannot be read"),
         ({"character.toml": b"format = 1\nfps = 25\nfiles = 3"}, "every file with its sha256"),
     ],
@@ -103,6 +122,12 @@ def test_a_malicious_or_damaged_archive_is_refused(
     path: Path, spoil: Callable[[Path], Path]
 ) -> None:
     with pytest.raises(BundleError), opened(spoil(path)):
+        pass
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_nonsense_where_compressed_bytes_should_be_is_refused(path: Path, compression: int) -> None:
+    with pytest.raises(BundleError), opened(make.garbled(path, compression)):
         pass
 
 

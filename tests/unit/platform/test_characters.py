@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
 from avatar_platform.characters.models import TEST_CARD, Character, CharacterVersion, ConsentKind
@@ -154,6 +155,65 @@ def test_an_application_keeps_its_own_characters(
     assert ada.get(f"/sessions/{session}").json()["end_reason"] == "AVATAR_DELETED"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=ü",
+        "application/x-www-form-urlencoded; charset=latin-1",
+    ],
+)
+def test_an_upload_that_is_no_form_is_refused(ada: factories.Person, kind: str) -> None:
+    ada.post("/characters", {"slug": "grace", "name": "Grace"})
+    answer = ada.client.post("/api/v1/characters/grace/versions", data="abc", content_type=kind)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_an_upload_of_too_many_parts_is_refused(ada: factories.Person) -> None:
+    ada.post("/characters", {"slug": "grace", "name": "Grace"})
+    files = {f"a{n}": SimpleUploadedFile("f", b"x") for n in range(101)}
+    fields = {f"a{n}": "x" for n in range(1001)}
+    for parts in (files, fields):
+        answer = ada.client.post("/api/v1/characters/grace/versions", data=parts)
+        assert answer.status_code == 422
+        assert "at most 100 files and 1000 fields" in answer.json()["detail"]
+
+
+def test_an_accounts_own_characters_can_be_read_as_they_were_written(
+    ada: factories.Person, cleo: factories.Person
+) -> None:
+    wish = {
+        "slug": "grace",
+        "name": "Grace",
+        "description": "A guide.",
+        "instructions": "Be kind.",
+        "voice": "piper:joe",
+        "language": "en-GB",
+        "greeting": "Hi.",
+        "knowledge": [{"questions": ["Why?"], "answer": "So."}],
+    }
+    made = ada.post("/characters", wish).json()
+    (listed,) = [who for who in ada.get("/characters").json()["items"] if who["slug"] == "grace"]
+    for told in (made, listed, ada.get("/characters/grace").json()):
+        assert {field: told[field] for field in wish} == wish
+    assert cleo.get("/characters/grace").status_code == 404
+    everybodys = ada.get("/characters/test-card").json()
+    assert (everybodys["instructions"], everybodys["knowledge"]) == (None, None)
+
+
+@pytest.mark.parametrize("slug", ["6a0f5a3e-4b1c-4d6e-8f00-000000000000", "deadbeef" * 4])
+def test_a_slug_that_reads_as_an_id_is_refused(ada: factories.Person, slug: str) -> None:
+    answer = ada.post("/characters", {"slug": slug, "name": "Grace"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "slug")
+    assert "cannot be taken for an id" in answer.json()["detail"]
+
+
+def test_a_refused_slug_is_told_in_words(ada: factories.Person) -> None:
+    told = ada.post("/characters", {"slug": "Grace H", "name": "Grace"}).json()
+    assert told["detail"].startswith("slug: expected 1 to 60 lower-case letters, digits, - and _")
+    assert told["detail"].endswith("found 'Grace H'")
+
+
 def test_a_refused_upload_leaves_nothing_behind(
     ada: factories.Person, tmp_path: Path, settings
 ) -> None:
@@ -186,6 +246,22 @@ def test_usage_counts_sessions_and_the_seconds_a_face_was_there(
     assert len(told["days"]) == 1
     later = (world.clock.now() - timedelta(seconds=1)).isoformat()
     assert ada.get("/usage", since=later).json()["sessions"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"until": "0001-01-01T00:00:00Z"}, "until"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "since"),
+        ({"until": "9999-12-31T23:59:59-12:00"}, "until"),
+        ({"since": "2026-02-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "since"),
+    ],
+)
+def test_usage_of_no_span_is_refused(
+    ada: factories.Person, query: dict[str, str], field: str
+) -> None:
+    answer = ada.get("/usage", **query)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
 def test_there_are_voices_for_every_provider(ada: factories.Person) -> None:

@@ -154,6 +154,12 @@ def test_a_method_that_no_route_has_is_a_problem_that_names_the_others(client) -
     assert answer.json()["detail"] == "expected GET, found DELETE"
 
 
+def test_a_host_that_is_not_ours_is_a_problem_that_says_so(client) -> None:
+    answer = client.get("/api/v1/sessions", headers={"host": "web:8000"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["detail"] == "the host 'web:8000' is not among ALLOWED_HOSTS"
+
+
 @override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=1000)
 def test_a_body_that_is_too_large_is_a_problem(ada: factories.Person) -> None:
     body = json.dumps({"character": "test-card", "metadata": {"a": "b" * 2000}})

@@ -1,10 +1,16 @@
 """API keys: issued once, hashed, two of a name at most, refused in all wrong forms."""
 
+import re
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from django.core.management import CommandError, call_command
 from django.test import Client
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from avatar_platform.access import auth
 from avatar_platform.access.models import ApiKey
@@ -85,7 +91,44 @@ def test_guessing_keys_from_one_address_is_slowed_down(ada: factories.Person) ->
     guesser = Client(headers={"authorization": "Bearer a.b"})
     for _ in range(auth.FAILURES_PER_MINUTE):
         assert guesser.get("/api/v1/sessions").status_code == 401
+    refused = guesser.get("/api/v1/sessions")
+    assert (refused.status_code, refused["Retry-After"]) == (429, "60")
+    assert (refused.json()["limit"], refused.json()["running"]) == (30, 31)
+
+
+def test_nobody_is_locked_out_by_anothers_wrong_keys(ada: factories.Person) -> None:
+    guesser = Client(headers={"authorization": "Bearer a.b"})
+    for _ in range(auth.FAILURES_PER_MINUTE + 5):
+        guesser.get("/api/v1/sessions")
+    assert ada.get("/sessions").status_code == 200, "the same address, a right key"
     assert guesser.get("/api/v1/sessions").status_code == 429
+
+
+def composed() -> dict[str, Any]:
+    """The compose file with every variable at its default."""
+    text = (Path(__file__).parents[3] / "docker-compose.yml").read_text()
+    described: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
+    return described
+
+
+async def test_behind_the_tls_proxy_callers_keep_their_addresses_and_nobody_chooses_one() -> None:
+    described = composed()
+    network = described["networks"]["default"]["ipam"]["config"][0]
+    proxy = described["services"]["caddy"]["networks"]["default"]["ipv4_address"]
+    trusted = described["services"]["web"]["environment"]["FORWARDED_ALLOW_IPS"]
+    seen: list[str] = []
+
+    async def web(scope: dict[str, Any], receive: object, send: object) -> None:
+        seen.append(scope["client"][0])
+
+    served = ProxyHeadersMiddleware(web, trusted_hosts=trusted)  # type: ignore[arg-type]
+    for address in (proxy, network["gateway"]):
+        headers = [(b"x-forwarded-for", b"203.0.113.7")]
+        scope = {"type": "http", "scheme": "http", "client": (address, 1), "headers": headers}
+        await served(scope, None, None)  # type: ignore[arg-type]
+    assert seen == ["203.0.113.7", network["gateway"]]
+    assert ip_address(proxy) in ip_network(network["subnet"])
+    assert ip_address(proxy) not in ip_network(network["ip_range"]), "no other container gets it"
 
 
 def test_the_command_prints_a_key_that_works(capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,9 @@ def test_a_message_taken_is_not_sent_again(ada: factories.Person, world: World, 
     [
         "http://127.0.0.1/x",
         "http://localhost:8000/internal/v1/beat",
+        "http://localhost./",
+        "http://redis:6379/",
+        "http://web.localhost/",
         "http://169.254.169.254/latest/meta-data",
         "http://10.0.0.1/",
         "http://[::1]/",
@@ -215,6 +218,19 @@ def test_an_address_inside_our_network_is_refused(ada: factories.Person, url: st
     assert ada.post("/sessions", wish).status_code == 422
     with pytest.raises(AddressRefusedError):
         check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("tail", "found"), [("a" * 500, 520), ("ü" * 100, 620)], ids=["long", "long when encoded"]
+)
+def test_an_address_longer_than_we_keep_is_refused(
+    ada: factories.Person, tail: str, found: int
+) -> None:
+    url = f"https://example.org/{tail}"
+    answer = ada.post("/webhooks", {"url": url})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == f"url: expected at most 500 characters, found {found}"
+    assert ada.post("/sessions", {"character": "test-card", "callback_url": url}).status_code == 422
 
 
 def test_a_name_that_leads_into_our_network_is_refused_when_it_is_called(

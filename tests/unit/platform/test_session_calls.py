@@ -1,5 +1,6 @@
 """The session calls of the REST API."""
 
+import base64
 import json
 import uuid
 
@@ -9,6 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from livekit import api as livekit_api
 
 from avatar_contracts.messages import InterruptCommand, SayCommand
+from avatar_contracts.states import EndReason
+from avatar_platform.characters.selectors import get_character
+from avatar_platform.errors import NotFoundError
 from avatar_platform.sessions.models import Session
 from tests import factories
 from tests.fakes.livekit import KEY, SECRET
@@ -64,6 +68,13 @@ def test_a_viewers_token_cannot_publish(ada: factories.Person) -> None:
     assert first["identity"] != second["identity"], "two viewers must not evict each other"
 
 
+def test_a_token_needs_no_body_and_is_a_participants_then(ada: factories.Person) -> None:
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    answer = ada.post(f"/sessions/{session}/token", "")
+    assert answer.status_code == 200
+    assert claims(answer.json()["token"])[0] == f"visitor-{session}"
+
+
 def test_nobody_chooses_an_identity_or_a_room(ada: factories.Person) -> None:
     session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
     answer = ada.post(f"/sessions/{session}/token", {"identity": "avatar-x", "role": "viewer"})
@@ -99,7 +110,7 @@ def test_the_broker_being_away_leaves_the_session_to_the_reaper(
         ({"character": "test-card", "max_duration_s": 1}, "max_duration_s"),
         ({"character": "test-card", "mode": "sing"}, "mode"),
         ({"character": "test-card", "charakter": 1}, "charakter"),
-        ({"character": "test-card", "persona": {"voice": "x" * 200}}, "voice"),
+        ({"character": "test-card", "persona": {"voice": "x" * 200}}, "persona.voice"),
         ({"character": "test-card", "metadata": {"a": "b" * 20_000}}, "metadata"),
         ({"character": "test-card", "expression": {"blink_rate": 41}}, "expression.blink_rate"),
         ({"character": "test-card", "expression": {"blink_rate": True}}, "expression.blink_rate"),
@@ -121,8 +132,80 @@ def test_a_wrong_request_is_a_problem_that_names_the_field(
     answer = ada.post("/sessions", body)
     assert answer.status_code == 422
     assert answer["Content-Type"] == "application/problem+json"
-    assert field in answer.json()["field"]
+    assert answer.json()["field"] == field
     assert answer.json()["code"] in ("invalid_request", "character_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ("", "the body: expected a JSON object, found nothing"),
+        ("null", "the body: expected a JSON object, found null"),
+        ("[]", "the body: expected a JSON object, found a list"),
+        ("{}", "character: Field required"),
+        (
+            {"max_duration_s": 1},
+            "max_duration_s: Input should be greater than or equal to 10, found 1",
+        ),
+        ({"persona": 3}, "persona: expected a JSON object, found 3"),
+        (
+            {"persona": {"voice": "x" * 200}},
+            "persona.voice: String should have at most 120 characters, found 200 characters",
+        ),
+        (
+            {"persona": {"greeting": "a\x00b"}},
+            "persona.greeting: expected a text without NUL characters, found 'a\\x00b'",
+        ),
+        (
+            {"picture": {"background": "green"}},
+            "picture.background: expected a colour such as #00b140, found 'green'",
+        ),
+        ({"key": "ak.secret"}, "key: there is no such field"),
+        (
+            {"callback_url": "https://user:password@example.org/"},
+            "callback_url: an address must not carry credentials",
+        ),
+        (
+            {"callback_url": "htp://user:password@example.org/"},
+            "callback_url: URL scheme should be 'http' or 'https'",
+        ),
+    ],
+)
+def test_a_problem_says_what_was_expected_and_what_was_found(
+    ada: factories.Person, body: str | dict[str, object], detail: str
+) -> None:
+    if isinstance(body, dict):
+        body = {"character": "test-card", **body}
+    told = ada.post("/sessions", body).json()
+    assert told["detail"] == detail
+    assert detail.endswith(told["errors"][0]["message"])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ('{"a": NaN}', "found NaN or infinity"),
+        ('{"a": 1e400}', "found NaN or infinity"),
+        ('{"a": "\\ud800"}', "half of a surrogate pair"),
+        ('{"\\udc00": 1}', "half of a surrogate pair"),
+        ('{"a": ' + "[" * 900 + "]" * 900 + "}", "expected at most 100 levels, found 901"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "expected at most 100 levels, found 101"),
+        ('{"a": "' + "ü" * 8_200 + '"}', "expected at most 16384 bytes of JSON, found 16409"),
+    ],
+    ids=["NaN", "1e400", "value", "key", "900 levels", "101 levels", "bytes"],
+)
+def test_metadata_that_cannot_be_kept_is_refused(
+    ada: factories.Person, metadata: str, said: str
+) -> None:
+    answer = ada.post("/sessions", f'{{"character": "test-card", "metadata": {metadata}}}')
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+def test_metadata_is_measured_in_bytes_however_it_is_written(ada: factories.Person) -> None:
+    metadata = {"a": "ü" * 8_000, "deep": json.loads("[" * 98 + "]" * 98)}
+    answer = ada.post("/sessions", {"character": "test-card", "metadata": metadata})
+    assert (answer.status_code, answer.json()["metadata"]) == (202, metadata)
 
 
 def test_a_body_that_is_not_json_is_a_problem(ada: factories.Person) -> None:
@@ -181,10 +264,21 @@ def test_say_and_interrupt_reach_the_agents_stream(
     ada: factories.Person, worker: Worker, world: World
 ) -> None:
     session = bring_up(world, worker, ada)
-    assert ada.post(f"/sessions/{session.pk}/say", {"text": "Good day."}).status_code == 202
+    assert ada.post(f"/sessions/{session.pk}/say", {"text": " Good day.\n"}).status_code == 202
     assert ada.post(f"/sessions/{session.pk}/interrupt").status_code == 202
     sent = world.commands.sent[str(session.pk)]
     assert sent[-2:] == [SayCommand(text="Good day."), InterruptCommand()]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "a\0b"])
+def test_nothing_that_can_be_said_is_refused(
+    ada: factories.Person, worker: Worker, world: World, text: str
+) -> None:
+    session = bring_up(world, worker, ada)
+    sent = list(world.commands.sent[str(session.pk)])
+    answer = ada.post(f"/sessions/{session.pk}/say", {"text": text})
+    assert (answer.status_code, answer.json()["field"]) == (422, "text")
+    assert world.commands.sent[str(session.pk)] == sent
 
 
 def test_interrupting_a_queued_session_is_a_conflict_with_its_status(
@@ -202,6 +296,7 @@ def test_redis_being_away_is_503_with_retry_after(
     world.commands.is_away = True
     answer = ada.post(f"/sessions/{session.pk}/say", {"text": "Hello."})
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer["Retry-After"] == "2"
 
 
 def test_ending_twice_is_a_conflict(
@@ -220,8 +315,22 @@ def test_ending_twice_is_a_conflict(
     assert ada.post(f"/sessions/{session}/token", {}).status_code == 409
 
 
+def test_an_application_gives_reasons_of_its_own_and_none_of_the_platforms(
+    ada: factories.Person,
+) -> None:
+    own = ["API_CLOSED", "USER_CLOSED", "AGENT_HANG_UP", "UNKNOWN"]
+    session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+    for reason in set(EndReason) - set(own):
+        answer = ada.post(f"/sessions/{session}/end", {"reason": reason})
+        assert (answer.status_code, answer.json()["field"]) == (422, "reason"), reason
+        assert answer.json()["detail"].endswith(f"or 'UNKNOWN', found '{reason}'")
+    for reason in own:
+        session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
+        assert ada.post(f"/sessions/{session}/end", {"reason": reason}).status_code == 202
+        assert ada.get(f"/sessions/{session}").json()["end_reason"] == reason
+
+
 def test_a_failure_is_said_in_a_sentence(ada: factories.Person) -> None:
-    from avatar_contracts.states import EndReason
     from avatar_platform.sessions.services import fail_session
 
     session = ada.post("/sessions", {"character": "test-card"}).json()["id"]
@@ -299,12 +408,38 @@ def test_a_long_list_asks_the_database_no_more_often_than_a_short_one(
     assert places == [{"position": n, "eta_s": (n - 1) * 120} for n in range(9, 1, -1)]
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "2026-01-01T00:00:00+00:00 abc",
+        "2026-01-01T00:00:00 6a0f5a3e-4b1c-4d6e-8f00-000000000000",
+        "0001-01-01T00:00:00+14:00 6a0f5a3e-4b1c-4d6e-8f00-000000000000",
+    ],
+    ids=["no id", "no zone", "before year 1"],
+)
+def test_a_cursor_that_is_not_ours_is_refused(ada: factories.Person, place: str) -> None:
+    ada.post("/sessions", {"character": "test-card"})
+    cursor = base64.urlsafe_b64encode(place.encode()).decode()
+    answer = ada.get("/sessions", cursor=cursor)
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+
+
+def test_nothing_is_looked_for_that_postgresql_cannot_hold(
+    ada: factories.Person, django_assert_num_queries
+) -> None:
+    assert ada.get("/sessions", character="\0").status_code == 422
+    with django_assert_num_queries(0), pytest.raises(NotFoundError):
+        get_character(account=ada.account, name="\0")
+
+
 def test_the_list_can_be_narrowed(ada: factories.Person, world: World, worker: Worker) -> None:
     ready = bring_up(world, worker, ada)
     ada.post("/sessions", {"character": "test-card"})
     found = ada.get("/sessions", status="ready").json()["items"]
     assert [item["id"] for item in found] == [str(ready.pk)]
     assert ada.get("/sessions", character="nobody").json()["items"] == []
+    for name in ("test-card", str(ready.character_id)):
+        assert len(ada.get("/sessions", character=name).json()["items"]) == 2, name
     assert ada.get("/sessions", status="asleep").status_code == 422
 
 

@@ -159,9 +159,10 @@ async def test_an_erased_session_is_not_found(session):
     assert await watcher.close_code() == 4404
 
 
-async def test_an_application_watches_its_own_sessions_with_its_key(session, ada):
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+async def test_an_application_watches_its_own_sessions_with_its_key(session, ada, scheme):
     _, key = await sync_to_async(issue_key)(account=ada, name="app")
-    watcher = watch(session.pk, headers={"Authorization": f"Bearer {key}"})
+    watcher = watch(session.pk, headers={"Authorization": f"{scheme} {key}"})
     assert (await watcher.first_message())["id"] == str(session.pk)
     await watcher.leave()
 
