@@ -29,9 +29,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     """503 while a session could not even be requested; the rest is told beside it."""
-    needed = {"database": _database, "redis": _redis}
-    told = {"livekit": _livekit, "control_worker": _control_worker, "avatar_worker": _avatar_worker}
-    found = {name: _outcome(check) for name, check in {**needed, **told}.items()}
+    needed = {"database": _check_database, "redis": check_redis}
+    told = {
+        "livekit": check_livekit,
+        "control_worker": check_control_worker,
+        "avatar_worker": check_avatar_worker,
+    }
+    found = {name: outcome(check) for name, check in {**needed, **told}.items()}
     is_ready = all(found[name] == "ok" for name in needed)
     return JsonResponse(
         {"status": "ok" if is_ready else "unavailable", "checks": found},
@@ -39,7 +43,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _outcome(check: Callable[[], None]) -> str:
+def outcome(check: Callable[[], None]) -> str:
+    """`ok`, or what a check found wrong."""
     try:
         check()
     except UnavailableError as error:
@@ -49,26 +54,26 @@ def _outcome(check: Callable[[], None]) -> str:
     return "ok"
 
 
-def _database() -> None:
+def _check_database() -> None:
     connection.ensure_connection()
     PlatformProcess.objects.exists()
 
 
-def _redis() -> None:
+def check_redis() -> None:
     gateways().commands.ping()
 
 
-def _livekit() -> None:
+def check_livekit() -> None:
     gateways().rooms.list_rooms()
 
 
-def _control_worker() -> None:
+def check_control_worker() -> None:
     recent = clock.now() - timedelta(seconds=REAPER_SILENT_AFTER_S)
     if not PlatformProcess.objects.filter(name=REAPER, seen_at__gt=recent).exists():
         raise UnavailableError("no control worker with a beat is running")
 
 
-def _avatar_worker() -> None:
+def check_avatar_worker() -> None:
     if not living_workers().exists():
         raise UnavailableError("no avatar worker is alive")
 

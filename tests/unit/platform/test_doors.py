@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from avatar_contracts.states import EndReason
@@ -54,6 +54,24 @@ def test_readyz_tells_what_is_missing(client, world: World, worker: Worker) -> N
     assert set(client.get("/readyz").json()["checks"].values()) == {"ok"}
     world.commands.is_away = True
     assert client.get("/readyz").status_code == 503
+
+
+def test_the_doctor_says_what_is_missing_and_what_to_do(
+    ada: factories.Person, world: World, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.commands.is_away = True
+    with pytest.raises(CommandError, match="3 of 8 are missing"):
+        call_command("doctor")
+    said = capsys.readouterr().out
+    assert "ok       database\nok       migrations\nmissing  Redis: " in said
+    assert (
+        "avatar worker: no avatar worker is alive\n         → python -m avatar_worker run" in said
+    )
+    world.commands.is_away = False
+    give_sign(REAPER)
+    worker.beat()
+    call_command("doctor")
+    assert capsys.readouterr().out.endswith("A conversation can begin.\n")
 
 
 def test_metrics_count_sessions_workers_and_slots(
