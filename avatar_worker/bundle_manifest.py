@@ -40,6 +40,7 @@ FORMAT: Final = 1
 FPS: Final = 25
 """The only rate: features, windows and training all count 40 ms frames."""
 
+MIN_SIDE_PX: Final = 16
 MAX_SIDE_PX: Final = 4096
 MAX_MANIFEST_BYTES: Final = 8 * 1024**2
 """Fifty thousand files are listed in five."""
@@ -114,9 +115,9 @@ def _parse(table: Mapping[str, Any]) -> Manifest:
     if table.get("fps") != FPS:
         raise BundleContentError(f"fps is {table.get('fps')!r}; only {FPS} is possible")
     sides = [table.get("width"), table.get("height")]
-    if not all(isinstance(side, int) and 16 <= side <= MAX_SIDE_PX for side in sides):
+    if not all(isinstance(side, int) and MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in sides):
         raise BundleContentError(
-            f"size is {sides[0]} × {sides[1]}; expected 16 to {MAX_SIDE_PX} px"
+            f"size is {sides[0]} × {sides[1]}; expected {MIN_SIDE_PX} to {MAX_SIDE_PX} px"
         )
     return Manifest(
         name=name,
