@@ -103,12 +103,23 @@ def read_manifest(files: BundleFiles) -> Manifest:
     return manifest
 
 
+def check_name(name: str) -> None:
+    """A character's identifier.
+
+    Raises:
+        BundleContentError: it is none.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", name):
+        raise BundleContentError(
+            f"name is {name!r}; expected at most 60 lower-case letters, digits, - and _"
+        )
+
+
 def _parse(table: Mapping[str, Any]) -> Manifest:
     if table.get("format") != FORMAT:
         raise BundleContentError(f"format is {table.get('format')!r}; this version reads {FORMAT}")
     name = _text(table, "name")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", name):
-        raise BundleContentError(f"name is {name!r}; expected lower-case letters, digits, - and _")
+    check_name(name)
     engine = _text(table, "engine")
     if engine not in ENGINES:
         raise BundleContentError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")

@@ -7,9 +7,11 @@ from typing import Final
 
 from tqdm import tqdm
 
+from avatar_worker.bundle_manifest import check_name
 from avatar_worker.commands.arguments import side_px
 from avatar_worker.commands.refusal import UsageError, run_refusing
 from avatar_worker.import_bundle import BundleOptions, write_bundle
+from avatar_worker.persona_file import check_persona
 from avatar_worker.trained import open_trained
 
 LOOP_FRAMES: Final = 1500
@@ -60,6 +62,12 @@ def import_character(options: argparse.Namespace) -> None:
         raise UsageError(f"--out {options.out}: the folder {options.out.parent} does not exist")
     if not 1 <= options.quality <= 100:
         raise UsageError(f"--quality {options.quality}: expected 1 to 100")
+    check_name(options.name)
+    for flag in ("licence", "consent"):
+        if not getattr(options, flag).strip():
+            raise UsageError(f"--{flag} is empty; leave it out if there is nothing to say")
+    if options.persona is not None:
+        check_persona(options.persona)
     start, stop = options.loop
     trained = open_trained(
         options.data,

@@ -102,9 +102,11 @@ def test_the_fast_path_is_close_to_the_exact_one(tmp_path):
 
 
 def test_a_bundle_is_made_and_drawn(tmp_path):
-    bundle = tmp_path / "mini.zip"
+    bundle, persona = tmp_path / "mini.ZIP", tmp_path / "persona.toml"
+    persona.write_text('[persona]\nvoice = "x"\n[[knowledge]]\nquestions = ["y"]\nanswer = "z"')
     assert main(["import", *WHO, "--out", str(bundle), "--name", "mini", "--split", "val",
-                 "--loop", "2", "5"]) == 0  # fmt: skip
+                 "--loop", "2", "5", "--persona", str(persona)]) == 0  # fmt: skip
+    assert bundle.is_file()
     scenes = load_bundle(bundle).scenes
     assert scenes is not None
     assert scenes.n_scenes == 3
@@ -248,6 +250,30 @@ def test_a_picture_has_a_size_that_can_be_shown(command, side, tmp_path, capsys)
         main([command, *WHO, "--name", "x", "--out", str(tmp_path / "x"), f"--width={side}"])
     assert stop.value.code == 2
     assert f"--width: {side}: expected whole pixels, 16 to 4096" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "persona", "sentence"),
+    [
+        (["--name", "Mira"], "", "name is 'Mira'; expected at most 60 lower-case letters"),
+        (["--licence", " "], "", "--licence is empty"),
+        (["--consent", ""], "", "--consent is empty"),
+        ([], "Mira is kind.", "persona.toml cannot be read"),
+        ([], "persona = 'kind'", "expected [persona] and [[knowledge]]"),
+        ([], "[persona]\nvoice = 3", "voice is 3; expected a text"),
+        ([], "[[knowledge]]\nquestions = []\nanswer = 'x'", "a list of questions and one answer"),
+        (["--persona", "absent.toml"], "", "absent.toml cannot be read: No such file"),
+    ],
+)
+def test_what_a_bundle_cannot_say_is_refused_before_the_work(
+    options, persona, sentence, tmp_path, capsys
+):
+    """It was refused last, or by the platform only: here even the data folder is absent."""
+    (tmp_path / "persona.toml").write_text(persona)
+    assert main(["import", "--data", "nowhere", "--workspace", "nowhere", "--name", "mini",
+                 "--persona", str(tmp_path / "persona.toml"), "--out", str(tmp_path / "x.zip"),
+                 *options]) == 2  # fmt: skip
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["truncated", "unexpected_global", "nan_sigma_net", "not_a_dict"])
