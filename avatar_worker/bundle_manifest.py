@@ -33,9 +33,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
-from avatar_worker.bundle_files import BundleContentError, BundleFiles, BundleUnreadableError
+from avatar_worker.bundle_files import (
+    MANIFEST,
+    BundleContentError,
+    BundleFiles,
+    BundleUnreadableError,
+)
 
-MANIFEST: Final = "character.toml"
 FORMAT: Final = 1
 FPS: Final = 25
 """The only rate: features, windows and training all count 40 ms frames."""

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from avatar_worker.audio.errors import FeatureError
 from avatar_worker.audio.features import AudioModel
-from avatar_worker.bundle_manifest import MANIFEST, Manifest, manifest_text
+from avatar_worker.bundle_files import MANIFEST
+from avatar_worker.bundle_manifest import Manifest, manifest_text
 from avatar_worker.character import FINER_GRID, MASKED, TENSORS, TRACKS, Character, load_bundle
 from avatar_worker.only_run import only_run
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes

@@ -310,6 +310,13 @@ def test_a_full_disk_is_told_with_the_name_of_the_bundle(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_is_no_bundle_is_told_by_what_it_lacks(tmp_path):
+    """It was the first file name that a bundle could not have."""
+    (tmp_path / "my notes.txt").touch()
+    with pytest.raises(BundleUnreadableError, match="is no character bundle"):
+        load_bundle(tmp_path)
+
+
 def test_a_name_that_cannot_be_leaves_nothing_behind(tmp_path):
     trained = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1))
     options = BundleOptions(name="Not A Name", licence="x", consent="y")
@@ -336,7 +343,7 @@ def test_a_changed_file_is_noticed(copied):
             BundleContentError,
             "extra.txt is not listed",
         ),
-        (lambda b: (b / "character.toml").unlink(), BundleUnreadableError, "no file character"),
+        (lambda b: (b / "character.toml").unlink(), BundleUnreadableError, "no character bundle"),
         (
             lambda b: (b / "character.toml").write_text("a = ["),
             BundleContentError,
