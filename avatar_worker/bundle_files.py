@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from avatar_worker.plain_files import ZIP_ERRORS, read_entry
 from avatar_worker.sentence import one_line
 
+MANIFEST: Final = "character.toml"
 MAX_FILES: Final = 50_000
 MAX_TOTAL_BYTES: Final = 4 * 1024**3
 MAX_FILE_BYTES: Final = 256 * 1024**2
@@ -63,7 +64,7 @@ def open_files(path: Path) -> BundleFiles:
     """The files of a folder or zip archive.
 
     Raises:
-        BundleUnreadableError: neither of both.
+        BundleUnreadableError: neither of both, or a folder without a manifest.
         UnsafeBundleError: a name, link or size that is refused.
     """
     if path.is_dir():
@@ -78,6 +79,8 @@ class FolderFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        if not (folder / MANIFEST).is_file():  # before a look at what may be any folder
+            raise BundleUnreadableError(f"{folder} is no character bundle: {MANIFEST} is missing")
         sizes: dict[str, int] = {}
         for path in folder.rglob("*"):
             if path.is_symlink():

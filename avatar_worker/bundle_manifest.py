@@ -33,13 +33,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
-from avatar_worker.bundle_files import BundleContentError, BundleFiles, BundleUnreadableError
+from avatar_worker.bundle_files import (
+    MANIFEST,
+    BundleContentError,
+    BundleFiles,
+    BundleUnreadableError,
+)
 
-MANIFEST: Final = "character.toml"
 FORMAT: Final = 1
 FPS: Final = 25
 """The only rate: features, windows and training all count 40 ms frames."""
 
+MIN_SIDE_PX: Final = 16
 MAX_SIDE_PX: Final = 4096
 MAX_MANIFEST_BYTES: Final = 8 * 1024**2
 """Fifty thousand files are listed in five."""
@@ -102,21 +107,32 @@ def read_manifest(files: BundleFiles) -> Manifest:
     return manifest
 
 
+def check_name(name: str) -> None:
+    """A character's identifier.
+
+    Raises:
+        BundleContentError: it is none.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", name):
+        raise BundleContentError(
+            f"name is {name!r}; expected at most 60 lower-case letters, digits, - and _"
+        )
+
+
 def _parse(table: Mapping[str, Any]) -> Manifest:
     if table.get("format") != FORMAT:
         raise BundleContentError(f"format is {table.get('format')!r}; this version reads {FORMAT}")
     name = _text(table, "name")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", name):
-        raise BundleContentError(f"name is {name!r}; expected lower-case letters, digits, - and _")
+    check_name(name)
     engine = _text(table, "engine")
     if engine not in ENGINES:
         raise BundleContentError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
     if table.get("fps") != FPS:
         raise BundleContentError(f"fps is {table.get('fps')!r}; only {FPS} is possible")
     sides = [table.get("width"), table.get("height")]
-    if not all(isinstance(side, int) and 16 <= side <= MAX_SIDE_PX for side in sides):
+    if not all(isinstance(side, int) and MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in sides):
         raise BundleContentError(
-            f"size is {sides[0]} × {sides[1]}; expected 16 to {MAX_SIDE_PX} px"
+            f"size is {sides[0]} × {sides[1]}; expected {MIN_SIDE_PX} to {MAX_SIDE_PX} px"
         )
     return Manifest(
         name=name,

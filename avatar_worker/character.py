@@ -28,6 +28,7 @@ from avatar_worker.audio.hubert import fitting_hubert
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.window import AttentionMode
 from avatar_worker.bundle_files import (
+    MANIFEST,
     BundleContentError,
     BundleError,
     BundleFiles,
@@ -35,7 +36,7 @@ from avatar_worker.bundle_files import (
     UnsafeBundleError,
     open_files,
 )
-from avatar_worker.bundle_manifest import MANIFEST, Engine, Manifest, read_manifest
+from avatar_worker.bundle_manifest import Engine, Manifest, read_manifest
 from avatar_worker.plain_files import ZIP_ERRORS, decode_array, read_entry
 from avatar_worker.render.backdrop import premultiplied
 from avatar_worker.render.checkpoint_layout import Flavour, check_state, detect_flavour

@@ -7,7 +7,6 @@ pickle, is ever opened again to serve the character.
 import hashlib
 import logging
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,12 +21,15 @@ from torch import Tensor
 
 from avatar_worker.audio.errors import FeatureError
 from avatar_worker.audio.features import AudioModel
-from avatar_worker.bundle_manifest import MANIFEST, Manifest, manifest_text
+from avatar_worker.bundle_files import MANIFEST
+from avatar_worker.bundle_manifest import Manifest, manifest_text
 from avatar_worker.character import FINER_GRID, MASKED, TENSORS, TRACKS, Character, load_bundle
+from avatar_worker.only_run import only_run
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import Scene
 from avatar_worker.trained import TrainedFolder
+from avatar_worker.whole_files import PART
 
 ENCODER: Final = "audio_encoder.safetensors"
 PERSONA: Final = "persona.toml"
@@ -89,23 +91,38 @@ def write_bundle(
 
     Raises:
         FileExistsError: `out` exists.
+        FolderBusyError: another run is making it.
+        OSError: no room, no right.
         RenderError: checkpoint or data folder are refused.
         AudioError: the encoder is refused, or the head listens to what only files can give.
         BundleError: the result cannot be loaded, e.g. because of its name.
     """
     if out.exists():
         raise FileExistsError(17, "exists already", str(out))
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        folder = Path(temporary) / "bundle"
-        _write_files(trained, folder, options, encoder, progress)
-        load_bundle(folder)
-        if out.suffix == ".zip":
-            archive = Path(temporary) / "bundle.zip"
-            _pack(folder, archive)
-            archive.replace(out)
-        else:
-            shutil.move(folder, out)
+    part = out.with_name(f".{out.name}{PART}")
+    try:
+        with only_run(part):
+            try:
+                shutil.rmtree(part / "bundle", ignore_errors=True)  # of a run that was killed
+                _write_files(trained, part / "bundle", options, encoder, progress)
+                load_bundle(part / "bundle")
+                _put(part, out)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).is_relative_to(part):
+            raise OSError(error.errno, error.strerror or str(error), str(out)) from None
+        raise
     return load_bundle(out)
+
+
+def _put(part: Path, out: Path) -> None:
+    """What is complete, under its name."""
+    made = part / "bundle"
+    if out.suffix.lower() == ".zip":
+        made = part / "bundle.zip"
+        _pack(part / "bundle", made)
+    made.replace(out)
 
 
 def _write_files(

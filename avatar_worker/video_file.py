@@ -6,8 +6,11 @@ Pictures with transparency go to `.webm` (VP9 with alpha, as browsers show it) o
 The file appears under its name only when it is complete.
 """
 
+import secrets
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,14 +29,28 @@ VIDEO_QUALITY: Final = "10"
 
 
 class PictureWriter(ABC):
-    """Takes pictures in order; a context manager."""
+    """Takes pictures in order; a context manager.
+
+    Raises:
+        OSError: no room, no right, a name that cannot be; it names the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._partial = path.with_name(f".{path.name}.part")
+        # Each run has its own: two may write to one name.
+        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
+        """Append one RGB picture."""
+        with self._named():
+            self._add(frame_index, np.ascontiguousarray(picture))
 
     @abstractmethod
-    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
+    def _open(self) -> None:
+        """Begin the file."""
+
+    @abstractmethod
+    def _add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
         """Append one RGB picture."""
 
     @abstractmethod
@@ -42,9 +59,25 @@ class PictureWriter(ABC):
 
     @abstractmethod
     def _abandon(self) -> None:
-        """Close the file, complete or not."""
+        """Close the file as it is."""
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors name the file that was asked for, not the hidden one beside it."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), str(self._path)) from None
 
     def __enter__(self) -> Self:
+        with self._named():
+            # Now: PyAV would only find out at the first picture.
+            self._partial.touch(exist_ok=False)
+            try:
+                self._open()
+            except BaseException:
+                self._partial.unlink()
+                raise
         return self
 
     def __exit__(
@@ -53,12 +86,18 @@ class PictureWriter(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._finish()
-            self._partial.replace(self._path)
-        else:
-            self._abandon()
-            self._partial.unlink(missing_ok=True)
+        is_complete = False
+        try:
+            if kind is None:
+                with self._named():
+                    self._finish()
+                    self._partial.replace(self._path)
+                is_complete = True
+        finally:
+            if not is_complete:
+                with suppress(OSError, av.FFmpegError):
+                    self._abandon()
+                self._partial.unlink(missing_ok=True)
 
 
 class NpzWriter(PictureWriter):
@@ -70,29 +109,35 @@ class NpzWriter(PictureWriter):
         super().__init__(path)
         width, height = size
         self._indices: list[int] = []
-        self._archive = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
-        self._frames = self._archive.open("frames.npy", "w", force_zip64=True)
-        shape = (n_frames, height, width, 4 if transparent else 3)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._frames, header)
-        self._n_frames = n_frames
+        self._shape = (n_frames, height, width, 4 if transparent else 3)
 
-    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
-        """Append one picture."""
+    def _open(self) -> None:
+        self._file = self._partial.open("wb")
+        self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._frames = self._archive.open("frames.npy", "w", force_zip64=True)
+        header = {"descr": "|u1", "fortran_order": False, "shape": self._shape}
+        np.lib.format.write_array_header_1_0(self._frames, header)
+
+    def _add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
         self._indices.append(frame_index)
-        self._frames.write(np.ascontiguousarray(picture).tobytes())
+        self._frames.write(picture.tobytes())
 
     def _finish(self) -> None:
-        if len(self._indices) != self._n_frames:
-            raise ValueError(f"{len(self._indices)} pictures came; {self._n_frames} were announced")
+        if len(self._indices) != self._shape[0]:
+            raise ValueError(f"{len(self._indices)} pictures came; {self._shape[0]} were announced")
         self._frames.close()
         with self._archive.open("frame_index.npy", "w") as file:
             np.lib.format.write_array(file, np.array(self._indices, np.int32))
         self._archive.close()
+        self._file.close()
 
     def _abandon(self) -> None:
-        self._frames.close()
-        self._archive.close()
+        """The file first: what the archive's parts still want to write has no place to go."""
+        with suppress(OSError):
+            self._file.close()
+        for part in (self._frames, self._archive):
+            with suppress(ValueError):
+                part.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +182,14 @@ class VideoWriter(PictureWriter):
         self, path: Path, size: tuple[int, int], sound: tuple[NDArray[np.float32], int] | None
     ) -> None:
         super().__init__(path)
-        coding = CODINGS[path.suffix]
+        self._size, self._heard = size, sound
+
+    def _open(self) -> None:
+        coding = CODINGS[self._path.suffix]
         self._container = av.open(str(self._partial), "w", format=coding.container)
         self._video = cast("av.VideoStream", self._container.add_stream(coding.video, rate=FPS))
-        self._video.width, self._video.height = size
-        is_even = size[0] % 2 == 0 and size[1] % 2 == 0
+        self._video.width, self._video.height = self._size
+        is_even = self._size[0] % 2 == 0 and self._size[1] % 2 == 0
         pixels = coding.pixels if is_even else coding.pixels.replace("420p", "444p")
         self._video.pix_fmt = pixels  # 4:2:0 needs even sides
         self._video.options = dict(coding.video_options)
@@ -149,16 +197,15 @@ class VideoWriter(PictureWriter):
         self._n_frames = 0
         self._samples = np.zeros(0, np.float32)
         self._sound: av.AudioStream | None = None
-        if sound is not None:
-            samples, rate_hz = sound
+        if self._heard is not None:
+            samples, rate_hz = self._heard
             self._samples = np.asarray(soxr.resample(samples, rate_hz, SOUND_RATE_HZ), np.float32)
             stream = self._container.add_stream(coding.sound, rate=SOUND_RATE_HZ, layout="mono")
             self._sound = cast("av.AudioStream", stream)
             self._sound.bit_rate = 128_000
 
-    def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
-        """Append one picture."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=self._pixels)
+    def _add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
+        frame = av.VideoFrame.from_ndarray(picture, format=self._pixels)
         frame.pts, frame.time_base = self._n_frames, Fraction(1, FPS)
         self._container.mux(self._video.encode(frame))
         self._n_frames += 1

@@ -45,6 +45,8 @@ def read_sound(path: Path) -> Sound:
     Raises:
         AudioFileError: absent, empty, not sound, or longer than four hours.
     """
+    if path.is_dir():
+        raise AudioFileError(f"{path} is a folder; expected a sound file")
     if not path.is_file():
         raise AudioFileError(f"{path}: no such file")
     if path.stat().st_size == 0:
@@ -69,7 +71,8 @@ def read_sound(path: Path) -> Sound:
                         f"{MAX_NUMBERS} samples in all its channels"
                     )
     except (av.FFmpegError, ValueError, OverflowError) as error:
-        raise AudioFileError(f"{path} cannot be decoded as sound: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise AudioFileError(f"{path} cannot be decoded as sound: {why}") from None
     if n_samples == 0:
         raise AudioFileError(f"{path} holds no samples")
     if len({part.shape[0] for part in parts}) != 1:

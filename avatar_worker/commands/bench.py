@@ -1,6 +1,6 @@
 """`python -m avatar_worker bench`: what a picture of a character costs on this machine.
 
-    python -m avatar_worker bench [--character DIR] [--frames 50] [--threads 1 2] [--isa NAME …]
+    python -m avatar_worker bench [--character WHO] [--frames 50] [--threads 1 2] [--isa NAME …]
 
 Whole pictures as shown live. Wall time is what a viewer waits, processor time what other sessions
 lose; streams per core follow from the latter. The share of the peak counts the multiply-adds of
@@ -14,18 +14,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from avatar_worker.audio.window import FRAME_RATE_HZ
 from avatar_worker.character import Character, load_bundle
 from avatar_worker.commands.refusal import UsageError, run_refusing
+from avatar_worker.commands.render import find_bundle
 from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import HeadKernel, load_kernel
 from avatar_worker.render.kernels.build import build
 from avatar_worker.render.kernels.cpu import STAGES
-from avatar_worker.render.kernels.isa import available_isas, isa_named
+from avatar_worker.render.kernels.isa import ISA_NAMES, available_isas, isa_named
 from avatar_worker.render.painters import KernelPainter
 from avatar_worker.render.renderer import PORTRAIT_CAP
 from avatar_worker.slots import SHIPPED_CHARACTER
@@ -55,11 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m avatar_worker bench", description=__doc__)
-    parser.add_argument("--character", type=Path, default=SHIPPED_CHARACTER, metavar="DIR|FILE.zip",
-                        help="default: the shipped one")  # fmt: skip
-    parser.add_argument("--frames", type=int, default=50)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, len(os.sched_getaffinity(0))])
-    parser.add_argument("--isa", nargs="+", default=[isa.name for isa in available_isas()])
+    parser.add_argument("--character", type=find_bundle, default=SHIPPED_CHARACTER,
+                        metavar="NAME|BUNDLE", help="a shipped name, folder or zip "
+                        f"(default: {SHIPPED_CHARACTER.name})")  # fmt: skip
+    parser.add_argument("--frames", type=int, default=50, metavar="N",
+                        help="pictures that are timed in each row (default: 50)")  # fmt: skip
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, len(os.sched_getaffinity(0))],
+                        metavar="N", help="a row for each (default: 1 and all)")  # fmt: skip
+    parser.add_argument("--isa", nargs="+", choices=ISA_NAMES,
+                        default=[isa.name for isa in available_isas()],
+                        help="instruction sets (default: all of this processor)")  # fmt: skip
     return parser
 
 

@@ -7,8 +7,11 @@ from typing import Final
 
 from tqdm import tqdm
 
+from avatar_worker.bundle_manifest import check_name
+from avatar_worker.commands.arguments import side_px
 from avatar_worker.commands.refusal import UsageError, run_refusing
 from avatar_worker.import_bundle import BundleOptions, write_bundle
+from avatar_worker.persona_file import check_persona
 from avatar_worker.trained import open_trained
 
 LOOP_FRAMES: Final = 1500
@@ -24,12 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m avatar_worker import", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--workspace", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR",
+                        help="SyncTalk data folder")  # fmt: skip
+    parser.add_argument("--workspace", type=Path, required=True, metavar="DIR",
+                        help="folder with checkpoints/")  # fmt: skip
     parser.add_argument("--ckpt", default="latest", help="latest, best or a file")
     parser.add_argument("--ave", type=Path, metavar="FILE",
                         help="audio-visual encoder, if the checkpoint holds none")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR|FILE.zip")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR|FILE.zip",
+                        help="the bundle: a new folder or archive")  # fmt: skip
     parser.add_argument("--name", required=True, help="lower-case identifier")
     parser.add_argument("--licence", default="not stated", help="of the character's data")
     parser.add_argument("--consent", default="not recorded", help="reference of the record")
@@ -37,16 +43,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("train", "val"), default="train",
                         help="whose frames become the pose loop")  # fmt: skip
     parser.add_argument("--loop", type=int, nargs=2, metavar=("A", "B"), default=(0, LOOP_FRAMES),
-                        help=f"frames A … B−1 of the split only (default: the first {LOOP_FRAMES}"
-                             "), −1 for all")  # fmt: skip
+                        help="frames A up to before B of the split (default: the first "
+                             f"{LOOP_FRAMES}); B -1: to the end")  # fmt: skip
     parser.add_argument("--portrait", action=argparse.BooleanOptionalAction, default=None,
                         help="blend into the originals (default without --torso)")  # fmt: skip
     parser.add_argument("--torso", action="store_true", help="draw the neural torso")
     parser.add_argument("--att", type=int, choices=(0, 1, 2), default=2, help="audio window mode")
     parser.add_argument("--quality", type=int, default=90, help="of WebP pictures")
     parser.add_argument("--lossless", action="store_true", help="PNG: the data folder's pictures")
-    parser.add_argument("--width", type=int, help="scale pictures")
-    parser.add_argument("--height", type=int, help="scale pictures")
+    parser.add_argument("--width", type=side_px, metavar="PX", help="scale pictures")
+    parser.add_argument("--height", type=side_px, metavar="PX", help="scale pictures")
     return parser
 
 
@@ -56,6 +62,12 @@ def import_character(options: argparse.Namespace) -> None:
         raise UsageError(f"--out {options.out}: the folder {options.out.parent} does not exist")
     if not 1 <= options.quality <= 100:
         raise UsageError(f"--quality {options.quality}: expected 1 to 100")
+    check_name(options.name)
+    for flag in ("licence", "consent"):
+        if not getattr(options, flag).strip():
+            raise UsageError(f"--{flag} is empty; leave it out if there is nothing to say")
+    if options.persona is not None:
+        check_persona(options.persona)
     start, stop = options.loop
     trained = open_trained(
         options.data,

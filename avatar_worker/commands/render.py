@@ -15,12 +15,14 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.features import AudioVector
 from avatar_worker.audio.pooling import AudioNetworks
 from avatar_worker.audio.sequence import read_features, sound_features, vectors
 from avatar_worker.audio.sound import Sound, read_sound
 from avatar_worker.audio.window import FRAME_RATE_HZ, AttentionMode
 from avatar_worker.character import Character, load_bundle
+from avatar_worker.commands.arguments import side_px
 from avatar_worker.commands.refusal import UsageError, run_refusing
 from avatar_worker.render.backdrop import BackdropScenes, colour_of
 from avatar_worker.render.motion import smooth_eyes, smooth_path
@@ -31,6 +33,11 @@ from avatar_worker.trained import TrainedFolder, open_trained
 from avatar_worker.video_file import CODINGS, NpzWriter, PictureWriter, VideoWriter
 
 SHIPPED: Final = Path(__file__).parents[1] / "characters"
+FOLDER_OPTIONS: Final = {
+    "ckpt": "latest", "split": "val", "data_range": (0, -1), "torso": False, "bg_img": None,
+    "ave": None, "att": 2, "smooth_path": False, "smooth_eye": False,
+}  # fmt: skip
+"""Options of --data and --workspace only, and what they are when they are not given."""
 
 
 def find_bundle(name: str) -> Path:
@@ -69,13 +76,13 @@ def build_parser() -> argparse.ArgumentParser:
     who.add_argument("--character", metavar="NAME|BUNDLE", help="a shipped name, folder or zip")
     who.add_argument("--data", type=Path, metavar="DIR", help="SyncTalk data folder")
     who.add_argument("--workspace", type=Path, metavar="DIR", help="folder with checkpoints/")
-    who.add_argument("--ckpt", default="latest", help="latest, best or a file")
-    who.add_argument("--split", choices=("train", "val"), default="val")
-    who.add_argument("--data-range", type=int, nargs=2, metavar=("A", "B"), default=(0, -1),
-                     help="frames A … B−1 of the split, −1 for all")  # fmt: skip
+    who.add_argument("--ckpt", help="latest (the default), best or a file")
+    who.add_argument("--split", choices=("train", "val"), help="whose frames (default: val)")
+    who.add_argument("--data-range", type=int, nargs=2, metavar=("A", "B"),
+                     help="frames A up to before B of the split; B -1: to the end")  # fmt: skip
     who.add_argument("--portrait", action=argparse.BooleanOptionalAction, default=None,
                      help="blend into the original frames (default without --torso)")  # fmt: skip
-    who.add_argument("--torso", action="store_true", help="draw the neural torso")
+    who.add_argument("--torso", action="store_true", default=None, help="draw the neural torso")
     who.add_argument("--bs-area", choices=("upper", "single", "eye"), help="checked, not needed")
     who.add_argument("--au45", action="store_true", help="checked, not needed")
     who.add_argument("--bg-img", metavar="FILE|white|black", help="instead of bc.jpg")
@@ -85,8 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
                      help="portraits: how much further the head reaches, -32 to 32")  # fmt: skip
     who.add_argument("--blend-feather", type=float, metavar="PX",
                      help="portraits: how much softer its edge is, 0 to 32")  # fmt: skip
-    who.add_argument("--width", type=int, help="default: of the footage")
-    who.add_argument("--height", type=int, help="default: of the footage")
+    who.add_argument("--width", type=side_px, metavar="PX", help="default: of the footage")
+    who.add_argument("--height", type=side_px, metavar="PX", help="default: of the footage")
     driven = parser.add_argument_group("what drives the face")
     driven.add_argument("--audio", type=Path, metavar="FILE", help="any sound file")
     driven.add_argument("--features", type=Path, metavar="FILE.npy", help="one feature a frame")
@@ -96,11 +103,14 @@ def build_parser() -> argparse.ArgumentParser:
                         help="HuBERT model, .onnx or TorchScript")  # fmt: skip
     driven.add_argument("--asr-model", choices=("ave", "deepspeech", "hubert"),
                         help="checked, not needed")  # fmt: skip
-    driven.add_argument("--att", type=int, choices=(0, 1, 2), default=2, help="audio window mode")
+    driven.add_argument("--att", type=int, choices=(0, 1, 2), help="audio window mode (default: 2)")
     driven.add_argument("--fix-eye", type=float, metavar="X", help="hold brows and eyes at X")
-    driven.add_argument("--smooth-lips", action="store_true")
-    driven.add_argument("--smooth-path", action="store_true", help="mean of poses over 7 frames")
-    driven.add_argument("--smooth-eye", action="store_true", help="mean of eyes over 3 frames")
+    driven.add_argument("--smooth-lips", action="store_true",
+                        help="each audio vector keeps a share of the one before")  # fmt: skip
+    driven.add_argument("--smooth-path", action="store_true", default=None,
+                        help="mean of poses over 7 frames")  # fmt: skip
+    driven.add_argument("--smooth-eye", action="store_true", default=None,
+                        help="mean of eyes over 3 frames")  # fmt: skip
     out = parser.add_argument_group("what comes out")
     out.add_argument(
         "--out",
@@ -111,7 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     out.add_argument("--alpha", action="store_true",
                      help="transparent behind head and torso; not for portraits")  # fmt: skip
-    out.add_argument("--start-frame", type=int, default=0, metavar="N")
+    out.add_argument("--start-frame", type=int, default=0, metavar="N",
+                     help="the first frame drawn, counted from 0")  # fmt: skip
     out.add_argument("--frames", type=int, metavar="N", help="default: all")
     out.add_argument("--device", default="auto", help="auto, cpu or cuda")
     out.add_argument("--precision", choices=("auto", "fp32", "fp16", "bf16"), default="fp32",
@@ -153,8 +164,20 @@ def _check_out(options: argparse.Namespace) -> None:
             f"--out {options.out}: the name must end in {', '.join(suffixes)} or .npz "
             f"{'with' if options.alpha else 'without'} --alpha"
         )
+    if options.out.is_dir():
+        raise UsageError(f"--out {options.out} is a folder; expected the name of a file")
     if options.alpha and options.background:
         raise UsageError("--alpha leaves the background out: give it or --background")
+    if options.background and options.bg_img:
+        raise UsageError("--background and --bg-img both say what is behind: give one of them")
+    for name in ("background", "bg_img"):
+        value = getattr(options, name)
+        if value and value.startswith("#") and colour_of(value) is None:
+            raise UsageError(f"{_flag(name)} {value}: expected #rrggbb")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _styled(options: argparse.Namespace, character: Character) -> Character:
@@ -183,6 +206,12 @@ def _styled(options: argparse.Namespace, character: Character) -> Character:
 def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
     if options.data or options.workspace:
         raise UsageError("--character stands in place of --data and --workspace: give one of both")
+    for name in FOLDER_OPTIONS:
+        if getattr(options, name) is not None:
+            raise UsageError(
+                f"{_flag(name)} belongs to --data and --workspace; "
+                "a bundle is drawn as it was imported"
+            )
     character = load_bundle(
         find_bundle(options.character),
         width=options.width,
@@ -194,6 +223,8 @@ def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
         raise UsageError(f"character {character.name} is drawn by engine {character.engine}, which "
                          "has no head to render")  # fmt: skip
     audio = character.audio
+    heard = "ave" if isinstance(audio.encoder, AveEncoder) else "hubert"
+    _check_expected(options, f"character {character.name}", character.options.get("eye"), heard)
     if options.features:
         features: Sequence[Tensor] = read_features(options.features, audio.networks)
         sound = read_sound(options.audio) if options.audio else None
@@ -208,6 +239,9 @@ def _character_of(options: argparse.Namespace) -> tuple[Character, Driving]:
 def _trained_of(options: argparse.Namespace) -> tuple[Character, Driving]:
     if not (options.data and options.workspace):
         raise UsageError("give --data and --workspace, or --character")
+    for name, default in FOLDER_OPTIONS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
     start, stop = options.data_range
     trained = open_trained(
         options.data,
@@ -218,7 +252,8 @@ def _trained_of(options: argparse.Namespace) -> tuple[Character, Driving]:
         attention=options.att,
         part=(start, None if stop == -1 else stop),
     )
-    _check_expected(options, trained)
+    flavour = trained.checkpoint.flavour
+    _check_expected(options, trained.checkpoint.path, flavour.eye, flavour.audio)
     if options.smooth_path:
         trained = replace(trained, footage=smooth_path(trained.footage))
     if options.smooth_eye:
@@ -232,16 +267,13 @@ def _trained_of(options: argparse.Namespace) -> tuple[Character, Driving]:
     return character, _trained_driving(options, trained)
 
 
-def _check_expected(options: argparse.Namespace, trained: TrainedFolder) -> None:
-    """What the caller says about the checkpoint must be what its shapes say."""
-    flavour = trained.checkpoint.flavour
-    eye = "au45" if options.au45 else options.bs_area
-    if eye is not None and eye != flavour.eye:
-        raise UsageError(f"{trained.checkpoint.path} was trained with {flavour.eye}, not {eye}")
-    if options.asr_model is not None and options.asr_model != flavour.audio:
-        raise UsageError(
-            f"{trained.checkpoint.path} listens to {flavour.audio}, not {options.asr_model}"
-        )
+def _check_expected(options: argparse.Namespace, who: object, eye: object, audio: str) -> None:
+    """What the caller says about the head must be what it is."""
+    said = "au45" if options.au45 else options.bs_area
+    if said is not None and said != eye:
+        raise UsageError(f"{who} was trained with {eye}, not {said}")
+    if options.asr_model is not None and options.asr_model != audio:
+        raise UsageError(f"{who} listens to {audio}, not {options.asr_model}")
 
 
 def _trained_driving(options: argparse.Namespace, trained: TrainedFolder) -> Driving:

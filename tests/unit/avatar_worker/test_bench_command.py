@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from avatar_worker.commands.bench import main, multiply_adds_per_sample
+from avatar_worker.commands.bench import build_parser, main, multiply_adds_per_sample
 from avatar_worker.render.kernels import available_isas
+from avatar_worker.slots import SHIPPED_CHARACTER
 from tests.unit.avatar_worker import mini
 
 pytestmark = pytest.mark.unit
@@ -37,6 +38,17 @@ def test_wrong_use_is_told_in_one_sentence(capsys, arguments, sentence):
     told = capsys.readouterr().err
     assert sentence in told
     assert told.count("\n") == 1
+
+
+def test_a_shipped_character_is_found_by_its_name():
+    assert build_parser().parse_args(["--character", "mira"]).character == SHIPPED_CHARACTER
+
+
+def test_an_instruction_set_that_does_not_exist_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--isa", "foo"])
+    assert stop.value.code == 2
+    assert "invalid choice: 'foo'" in capsys.readouterr().err
 
 
 def test_the_work_of_a_sample_is_that_of_the_trained_networks():

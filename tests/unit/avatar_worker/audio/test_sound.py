@@ -40,7 +40,11 @@ def test_stereo_at_another_rate_is_mixed_and_resampled(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "no such file"), (b"", "is empty"), (b"no sound at all" * 99, "cannot be decoded")],
+    [
+        (None, "no such file"),
+        (b"", "is empty"),
+        (b"no sound at all" * 99, "cannot be decoded as sound: [A-Z]"),
+    ],
 )
 def test_what_is_no_sound_is_refused(tmp_path, content, sentence):
     path = tmp_path / "x.wav"
@@ -48,6 +52,11 @@ def test_what_is_no_sound_is_refused(tmp_path, content, sentence):
         path.write_bytes(content)
     with pytest.raises(AudioFileError, match=sentence):
         read_sound(path)
+
+
+def test_a_folder_is_refused_as_sound(tmp_path):
+    with pytest.raises(AudioFileError, match="is a folder; expected a sound file"):
+        read_sound(tmp_path)
 
 
 def test_a_file_without_samples_is_refused(tmp_path):

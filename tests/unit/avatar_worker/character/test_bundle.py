@@ -1,4 +1,5 @@
 import hashlib
+import resource
 import shutil
 import stat
 import zipfile
@@ -20,6 +21,7 @@ from avatar_worker.bundle_manifest import Manifest, manifest_text, read_manifest
 from avatar_worker.character import load_bundle
 from avatar_worker.engines.synctalk import NETWORKS_BYTES, SyncTalkEngine
 from avatar_worker.import_bundle import BundleOptions, write_bundle
+from avatar_worker.only_run import FolderBusyError, only_run
 from avatar_worker.render.data_folder import FootageScenes
 from avatar_worker.render.finer_grid import FinerGrid
 from avatar_worker.render.painters import kernel
@@ -276,6 +278,45 @@ def test_an_existing_bundle_is_not_overwritten(bundle):
         write_bundle(open_trained(mini.DATA, mini.WORKSPACE), bundle, LOSSLESS)
 
 
+def test_what_a_killed_import_left_goes_with_the_next(tmp_path):
+    """A killed import left a folder for ever."""
+    left = tmp_path / ".out.part" / "bundle" / "pictures"
+    left.mkdir(parents=True)
+    (left / "left.webp").touch()
+    trained = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1))
+    write_bundle(trained, tmp_path / "out", LOSSLESS, encoder=mini.ENCODER)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (tmp_path / "out/pictures/left.webp").exists()
+
+
+def test_one_bundle_is_made_by_one_run(tmp_path):
+    trained = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1))
+    with only_run(tmp_path / ".out.part"), pytest.raises(FolderBusyError, match="another run"):
+        write_bundle(trained, tmp_path / "out", LOSSLESS, encoder=mini.ENCODER)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_a_full_disk_is_told_with_the_name_of_the_bundle(name, tmp_path):
+    trained = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))  # the head alone has more
+    try:
+        with pytest.raises(OSError, match="too large") as refused:
+            write_bundle(trained, tmp_path / name, LOSSLESS, encoder=mini.ENCODER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert refused.value.filename == str(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_bundle_is_told_by_what_it_lacks(tmp_path):
+    """It was the first file name that a bundle could not have."""
+    (tmp_path / "my notes.txt").touch()
+    with pytest.raises(BundleUnreadableError, match="is no character bundle"):
+        load_bundle(tmp_path)
+
+
 def test_a_name_that_cannot_be_leaves_nothing_behind(tmp_path):
     trained = open_trained(mini.DATA, mini.WORKSPACE, part=(0, 1))
     options = BundleOptions(name="Not A Name", licence="x", consent="y")
@@ -302,7 +343,7 @@ def test_a_changed_file_is_noticed(copied):
             BundleContentError,
             "extra.txt is not listed",
         ),
-        (lambda b: (b / "character.toml").unlink(), BundleUnreadableError, "no file character"),
+        (lambda b: (b / "character.toml").unlink(), BundleUnreadableError, "no character bundle"),
         (
             lambda b: (b / "character.toml").write_text("a = ["),
             BundleContentError,

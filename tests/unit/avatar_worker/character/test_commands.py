@@ -102,9 +102,11 @@ def test_the_fast_path_is_close_to_the_exact_one(tmp_path):
 
 
 def test_a_bundle_is_made_and_drawn(tmp_path):
-    bundle = tmp_path / "mini.zip"
+    bundle, persona = tmp_path / "mini.ZIP", tmp_path / "persona.toml"
+    persona.write_text('[persona]\nvoice = "x"\n[[knowledge]]\nquestions = ["y"]\nanswer = "z"')
     assert main(["import", *WHO, "--out", str(bundle), "--name", "mini", "--split", "val",
-                 "--loop", "2", "5"]) == 0  # fmt: skip
+                 "--loop", "2", "5", "--persona", str(persona)]) == 0  # fmt: skip
+    assert bundle.is_file()
     scenes = load_bundle(bundle).scenes
     assert scenes is not None
     assert scenes.n_scenes == 3
@@ -192,6 +194,9 @@ def test_a_bundle_of_a_whole_head_stands_before_any_background(tmp_path):
         (["--out", "x.npz", "--character", "mira"], "give one of both"),
         (["--out", "x.npz", "--bg-img", "absent.jpg"], "absent.jpg cannot be read"),
         (["--out", "x.npz", "--device", "tpu"], "not known"),
+        (["--out", "x.npz", "--background", "white", "--bg-img", "black"], "give one of them"),
+        (["--out", "x.npz", "--no-portrait", "--background", "#gggggg"], "expected #rrggbb"),
+        (["--out", "x.npz", "--bg-img", "#12"], "expected #rrggbb"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_one_sentence(
@@ -203,6 +208,72 @@ def test_what_cannot_be_drawn_is_refused_with_one_sentence(
     assert len(errors) == 1
     assert sentence in errors[0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--torso"], "--torso belongs to --data and --workspace"),
+        (["--split", "val"], "--split belongs to --data"),
+        (["--ckpt", "latest"], "--ckpt belongs to --data"),
+        (["--data-range", "0", "-1"], "--data-range belongs to --data"),
+        (["--att", "2"], "--att belongs to --data"),
+        (["--ave", "nix"], "--ave belongs to --data"),
+        (["--bg-img", "white"], "--bg-img belongs to --data"),
+        (["--smooth-path"], "--smooth-path belongs to --data"),
+        (["--smooth-eye"], "--smooth-eye belongs to --data"),
+        (["--bs-area", "eye"], "character mira was trained with upper, not eye"),
+        (["--au45"], "character mira was trained with upper, not au45"),
+        (["--asr-model", "hubert"], "character mira listens to ave, not hubert"),
+    ],
+)
+def test_what_cannot_be_said_of_a_bundle_is_refused(options, sentence, tmp_path, capsys):
+    """It was drawn as if nothing had been said."""
+    arguments = ["--character", "mira", "--audio", mini.CROSS_WAV, "--frames", "1"]
+    out = tmp_path / "x.npz"
+    assert main(["render", *map(str, arguments), "--out", str(out), *options]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_folder_at_the_name_of_the_video_is_refused_before_anything_is_drawn(tmp_path, capsys):
+    (tmp_path / "x.mp4").mkdir()
+    assert render("--out", tmp_path / "x.mp4") == 2
+    assert "x.mp4 is a folder; expected the name of a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", ["0", "-5", "15", "4097", "64.5"])
+@pytest.mark.parametrize("command", ["render", "import"])
+def test_a_picture_has_a_size_that_can_be_shown(command, side, tmp_path, capsys):
+    """0 meant the footage's own, and −5 ended in a traceback."""
+    with pytest.raises(SystemExit) as stop:
+        main([command, *WHO, "--name", "x", "--out", str(tmp_path / "x"), f"--width={side}"])
+    assert stop.value.code == 2
+    assert f"--width: {side}: expected whole pixels, 16 to 4096" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "persona", "sentence"),
+    [
+        (["--name", "Mira"], "", "name is 'Mira'; expected at most 60 lower-case letters"),
+        (["--licence", " "], "", "--licence is empty"),
+        (["--consent", ""], "", "--consent is empty"),
+        ([], "Mira is kind.", "persona.toml cannot be read"),
+        ([], "persona = 'kind'", "expected [persona] and [[knowledge]]"),
+        ([], "[persona]\nvoice = 3", "voice is 3; expected a text"),
+        ([], "[[knowledge]]\nquestions = []\nanswer = 'x'", "a list of questions and one answer"),
+        (["--persona", "absent.toml"], "", "absent.toml cannot be read: No such file"),
+    ],
+)
+def test_what_a_bundle_cannot_say_is_refused_before_the_work(
+    options, persona, sentence, tmp_path, capsys
+):
+    """It was refused last, or by the platform only: here even the data folder is absent."""
+    (tmp_path / "persona.toml").write_text(persona)
+    assert main(["import", "--data", "nowhere", "--workspace", "nowhere", "--name", "mini",
+                 "--persona", str(tmp_path / "persona.toml"), "--out", str(tmp_path / "x.zip"),
+                 *options]) == 2  # fmt: skip
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["truncated", "unexpected_global", "nan_sigma_net", "not_a_dict"])
