@@ -86,18 +86,30 @@ def import_bundle(
         if source_sha256:
             version.source_sha256 = source_sha256
             version.save(update_fields=["source_sha256"])
-        if consent is not None and not has_consent(character):
-            record_consent(
-                character=character,
-                kind=consent,
-                subject=character.name,
-                reference=bundle.consent,
-                recorded_by=by,
-            )
-        if has_consent(character):
-            publish(version=version)
+        publish_if_agreed(version=version, consent=consent, reference=bundle.consent, by=by)
     log().info("bundle imported", character=slug, version=version.number, is_new=is_new)
     return version
+
+
+def publish_if_agreed(
+    *,
+    version: CharacterVersion,
+    consent: ConsentKind | None = None,
+    reference: str = "",
+    by: str = "",
+) -> None:
+    """Record a consent where one is given and none is valid; publish if there is one then."""
+    character = version.character
+    if consent is not None and not has_consent(character):
+        record_consent(
+            character=character,
+            kind=consent,
+            subject=character.name,
+            reference=reference,
+            recorded_by=by,
+        )
+    if has_consent(character):
+        publish(version=version)
 
 
 def _fill_persona(character: Character, persona: bundles.Persona) -> None:
