@@ -19,6 +19,7 @@ from avatar_platform.characters.models import (
 )
 from avatar_platform.errors import CharacterUnavailableError, InvalidRequestError
 from avatar_platform.observability import log
+from avatar_platform.slugs import require_slug
 
 _PERSONA_FIELDS: Final = ("instructions", "voice", "language", "greeting", "knowledge")
 
@@ -73,7 +74,10 @@ def import_bundle(
 
     Raises:
         BundleError: the bundle is refused.
+        InvalidRequestError: the slug cannot be one.
     """
+    if slug:
+        require_slug(Character.slug.field, slug)
     with bundles.opened(path) as bundle, transaction.atomic():
         slug = slug or bundle.name
         character, is_new = Character.objects.get_or_create(

@@ -208,6 +208,14 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
         call_command("import_character")
 
 
+@pytest.mark.parametrize("wrong", ["Foo Bar", "a/../../b", "x" * 300])
+@pytest.mark.parametrize("option", ["name", "account"])
+def test_what_cannot_be_a_slug_is_refused(option: str, wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="a slug is 1 to 60 letters"):
+        call_command("import_character", str(make.folder(tmp_path / "b")), **{option: wrong})
+    assert not Character.objects.exclude(slug=TEST_CARD).exists()
+
+
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder and a workspace; the avatar worker's converter is played."""

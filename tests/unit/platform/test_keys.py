@@ -9,7 +9,7 @@ from django.test import Client
 
 from avatar_platform.access import auth
 from avatar_platform.access.management.commands import create_api_key
-from avatar_platform.access.models import ApiKey
+from avatar_platform.access.models import Account, ApiKey
 from avatar_platform.access.services import adopt_key, issue_key, open_account, revoke_key
 from avatar_platform.errors import InvalidRequestError
 from tests import factories
@@ -117,6 +117,13 @@ def test_the_command_refuses_names_and_days_that_cannot_be(
     with pytest.raises(CommandError, match=said):
         call_command("create_api_key", *more)
     assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("slug", ["Ä b", "x/../y", "x" * 61])
+def test_an_account_needs_a_slug(slug: str) -> None:
+    with pytest.raises(CommandError, match="a slug is 1 to 60 letters"):
+        call_command("create_api_key", "app", "--account", slug)
+    assert not Account.objects.exists()
 
 
 def test_a_key_of_the_command_expires_after_its_days(
