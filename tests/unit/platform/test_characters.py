@@ -202,8 +202,10 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "not published: no consent record" in capsys.readouterr().out
     call_command("import_character", bundle, consent="synthetic", name="ada")
     assert "ada version 1: synctalk, 256×256" in capsys.readouterr().out
-    with pytest.raises(CommandError, match="neither a folder nor a file"):
+    with pytest.raises(CommandError, match=f"{tmp_path}/nothing: there is neither a folder nor a"):
         call_command("import_character", str(tmp_path / "nothing"))
+    with pytest.raises(CommandError, match="give a bundle, or"):
+        call_command("import_character", bundle, data=tmp_path)
     with pytest.raises(CommandError, match="give a bundle, or"):
         call_command("import_character")
 

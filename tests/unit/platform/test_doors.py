@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from avatar_contracts.states import EndReason
@@ -21,6 +21,25 @@ pytestmark = [pytest.mark.component, pytest.mark.django_db]
 def test_the_committed_description_is_the_codes_own() -> None:
     assert DEFAULT_PATH.read_text() == openapi_text(), "run `manage.py export_openapi`"
     call_command("export_openapi", check=True)
+
+
+def test_the_description_is_written_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "o.json"
+    call_command("export_openapi", out=path)
+    assert path.read_text() == openapi_text()
+    assert capsys.readouterr().out == f"wrote {path}\n"
+
+
+def test_the_demo_names_the_variables_that_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "secret")
+    for name in ("ADMIN_USERNAME", "DEMO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CommandError, match="ADMIN_USERNAME, DEMO_API_KEY: expected"):
+        call_command("prepare_demo", personas=tmp_path)
 
 
 def test_the_description_is_openapi_3_1_and_errors_are_problems(client) -> None:

@@ -14,7 +14,7 @@ from avatar_platform.access.services import open_account
 from avatar_platform.characters.models import CharacterVersion, ConsentKind
 from avatar_platform.characters.services import import_bundle, publish_if_agreed
 from avatar_platform.config import get_settings
-from avatar_platform.errors import PlatformError
+from avatar_platform.refusals import in_a_sentence
 
 CONVERT_WITHIN_S = 1800
 BY = "import_character"
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("bundle", nargs="?", type=Path)
+        parser.add_argument("bundle", nargs="?", type=Path, help="folder or zip of a character")
         parser.add_argument("--data", type=Path, help="data folder of a trained character")
         parser.add_argument("--workspace", type=Path, help="where its checkpoints lie")
         parser.add_argument(
@@ -56,15 +56,18 @@ class Command(BaseCommand):
             if not data.is_dir() or not workspace.is_dir():
                 self.stdout.write(f"no trained character at {data} and {workspace}")
                 return
-        if (options["bundle"] is None) == (data is None or workspace is None):
+        bundle: Path | None = options["bundle"]
+        n_folders = sum(folder is not None for folder in (data, workspace))
+        if n_folders != (2 if bundle is None else 0):
             raise CommandError("give a bundle, or --data and --workspace")
-        try:
-            if options["bundle"] is not None:
-                version = self._import(options["bundle"], options)
+        for path in filter(None, (bundle, data, workspace)):
+            if not path.exists():
+                raise CommandError(f"{path}: there is neither a folder nor a file of this name")
+        with in_a_sentence():
+            if bundle is not None:
+                version = self._import(bundle, options)
             else:
                 version = self._import_trained(data, workspace, options)
-        except PlatformError as error:
-            raise CommandError(error.message) from error
         published = version.character.published_version_id == version.pk
         self.stdout.write(
             f"{version.character.slug} version {version.number}: {version.engine}, "
