@@ -12,6 +12,11 @@ from agent_worker.errors import SettingsError
 
 SECRETS_DIR: Final = Path("/run/secrets")
 ProviderName = Literal["gemini", "offline", "openai"]
+NEEDS_GOOGLE: Final = (
+    "AGENT_PROVIDER=gemini needs GOOGLE_API_KEY, or GCP_PROJECT_ID and "
+    "GOOGLE_APPLICATION_CREDENTIALS"
+)
+NEEDS_OPENAI: Final = "AGENT_PROVIDER=openai needs OPENAI_BASE_URL or OPENAI_API_KEY"
 
 
 class AgentSettings(BaseSettings):
@@ -98,6 +103,17 @@ class AgentSettings(BaseSettings):
     def provider(self) -> ProviderName:
         """What was asked for; unset: Gemini when it can be reached, else offline."""
         return self.agent_provider or ("gemini" if self.has_google_credentials else "offline")
+
+    def require_credentials(self) -> None:
+        """Refuse to serve where every conversation would fail.
+
+        Raises:
+            SettingsError: the provider that was asked for cannot be reached.
+        """
+        if self.provider == "gemini" and not self.has_google_credentials:
+            raise SettingsError(NEEDS_GOOGLE)
+        if self.provider == "openai" and not (self.openai_base_url or self.openai_api_key):
+            raise SettingsError(NEEDS_OPENAI)
 
     @classmethod
     def read(cls) -> Self:

@@ -5,6 +5,7 @@
     ├── ConversationOverError      the platform no longer knows the session
     ├── PlatformRefusedError       the platform does not accept our token or our request
     ├── PlatformUnreachableError   no usable answer within the time that was allowed
+    ├── LiveKitUnreachableError    the server does not take this worker, however often it tries
     ├── ProviderUnavailableError   the conversation model cannot start; `reason` is for the timeline
     ├── SpeechError                a text cannot be spoken
     │   └── UnknownVoiceError      no such voice in this installation
@@ -32,6 +33,10 @@ class PlatformRefusedError(AgentError):
 
 class PlatformUnreachableError(AgentError):
     """The platform gave no usable answer within the time that was allowed."""
+
+
+class LiveKitUnreachableError(AgentError):
+    """LiveKit does not take this worker, however often it tries."""
 
 
 class ProviderUnavailableError(AgentError):

@@ -15,6 +15,7 @@ from livekit.agents.worker import WorkerPermissions
 
 from agent_worker.config import AgentSettings
 from agent_worker.conversation import converse
+from agent_worker.errors import LiveKitUnreachableError
 from agent_worker.health import HealthServer
 from agent_worker.models import Models
 from agent_worker.observability import log
@@ -24,6 +25,8 @@ from avatar_contracts.identities import AGENT_NAME, agent_identity
 from avatar_contracts.messages import DispatchMetadata
 
 FULL: Final = 0.999
+UNREACHABLE: Final = "failed to connect to livekit"
+"""How livekit-agents' error begins that says so; it has no class of its own."""
 CLOSE_WITHIN_S: Final = 20.0
 """After draining; a conversation that does not end by then is left behind with the process."""
 
@@ -57,6 +60,9 @@ async def serve(settings: AgentSettings) -> None:
     """Take conversations until SIGTERM or SIGINT, then finish the running ones and return.
 
     SIGTERM drains for `AGENT_DRAIN_S` seconds; a second signal, or SIGINT, ends at once.
+
+    Raises:
+        LiveKitUnreachableError: it does not take this worker.
     """
     models = Models(settings)
     models.prepare_environment()
@@ -93,6 +99,10 @@ async def serve(settings: AgentSettings) -> None:
         if not running.done() and not hurry.is_set():
             await _drain(server, hurry)
         await _close(server, running)
+    except RuntimeError as error:
+        if not str(error).startswith(UNREACHABLE):
+            raise
+        raise LiveKitUnreachableError(f"LIVEKIT_URL {settings.livekit_url}: {error}") from None
     finally:
         await health.aclose()
         models.close()

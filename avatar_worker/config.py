@@ -52,12 +52,13 @@ class WorkerSettings(BaseSettings):
     """After SIGTERM: how long running sessions may go on before they are handed over."""
     avatar_log_format: Literal["json", "console"] = "json"
 
-    @field_validator("avatar_slots")
+    @field_validator("avatar_slots", mode="before")
     @classmethod
-    def _has_a_slot(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("a number of at least 1, or auto")
-        return value
+    def _has_a_slot(cls, value: object) -> object:
+        text = str(value).strip()
+        if text != "auto" and not (text.isdecimal() and int(text) >= 1):
+            raise ValueError(f"expected a number of at least 1, or auto, found {text!r}")
+        return text
 
     @field_validator("avatar_fps")
     @classmethod
@@ -104,15 +105,16 @@ def load_settings() -> WorkerSettings:
         return WorkerSettings()  # type: ignore[call-arg]  # values come from the environment
     except ValidationError as error:
         lines = [
-            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors()
         ]
         raise ConfigurationError("; ".join(lines)) from None
 
 
 def load_settings_or_exit() -> WorkerSettings:
-    """For the command line: a wrong setting ends the process with one clear line."""
+    """For the command line: a wrong setting ends the process with one clear line and code 2."""
     try:
         return load_settings()
     except ConfigurationError as error:
-        sys.exit(f"avatar worker: {error}")
+        sys.stderr.write(f"avatar worker: {error}\n")
+        sys.exit(2)

@@ -1,5 +1,6 @@
 """One run at a time in a folder that a long command writes to."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ def only_run(folder: Path) -> Iterator[None]:
 
     Raises:
         FolderBusyError: another run holds it.
-        OSError: it cannot be made.
+        OSError: it is a file, or cannot be made.
     """
+    if folder.is_file():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file; a folder is expected", str(folder))
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

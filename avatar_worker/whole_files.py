@@ -9,6 +9,11 @@ PART: Final = ".part"
 """Ending of a hidden file beside the place of one that is being written."""
 
 
+def part_of(path: Path) -> Path:
+    """Where a file is while it is being written."""
+    return path.with_name(f".{path.name}{PART}")
+
+
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file, and its folder where there is none; `durable` also survives the machine's end.
 
@@ -16,7 +21,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         OSError: no room, no right; it names the file, and what was there before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}{PART}")
+    part = part_of(path)
     try:
         with part.open("wb") as file:
             file.write(content)

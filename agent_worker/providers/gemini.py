@@ -12,7 +12,7 @@ from livekit.agents.types import NOT_GIVEN
 from livekit.agents.voice import SpeechHandle
 from livekit.plugins.google import realtime
 
-from agent_worker.config import AgentSettings
+from agent_worker.config import NEEDS_GOOGLE, AgentSettings
 from agent_worker.errors import ProviderUnavailableError
 from agent_worker.persona import instructions_for, verbatim_instructions
 from agent_worker.providers.provider import local_vad, turn_handling
@@ -36,11 +36,7 @@ class GeminiProvider:
 
     def __init__(self, settings: AgentSettings, persona: Persona) -> None:
         if not settings.has_google_credentials:
-            raise ProviderUnavailableError(
-                "credentials",
-                "AGENT_PROVIDER=gemini needs GOOGLE_API_KEY, or GCP_PROJECT_ID and "
-                "GOOGLE_APPLICATION_CREDENTIALS",
-            )
+            raise ProviderUnavailableError("credentials", NEEDS_GOOGLE)
         self.instructions = instructions_for(persona)
         self._settings = settings
         self._persona = persona

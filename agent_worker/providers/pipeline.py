@@ -9,7 +9,7 @@ from typing import Any
 from livekit.agents import AgentSession, inference, llm, stt, tts
 from livekit.agents.voice import SpeechHandle
 
-from agent_worker.config import AgentSettings
+from agent_worker.config import NEEDS_OPENAI, AgentSettings
 from agent_worker.errors import ProviderUnavailableError, UnknownVoiceError
 from agent_worker.models import Models
 from agent_worker.observability import log
@@ -101,9 +101,7 @@ class PipelineProvider:
         from livekit.plugins import openai
 
         if not (self._settings.openai_base_url or self._settings.openai_api_key):
-            raise ProviderUnavailableError(
-                "credentials", "AGENT_PROVIDER=openai needs OPENAI_BASE_URL or OPENAI_API_KEY"
-            )
+            raise ProviderUnavailableError("credentials", NEEDS_OPENAI)
         return openai.LLM(model=self._settings.openai_model, **self._openai_access())
 
     def _openai_tts(self, voice: str) -> tts.TTS[Any] | None:

@@ -5,7 +5,6 @@ point, called again with the same options it goes on where it was.
 """
 
 import argparse
-import contextlib
 import errno
 import logging
 import shutil
@@ -101,7 +100,7 @@ def _begin(video: Video, options: argparse.Namespace) -> tuple[Job, Journal]:
     """The folder as an earlier run left it, or a new one for footage that passes the checks."""
     if options.restart:
         _forget(options.out)
-    journal = read_journal(options.out)
+    journal = None if options.restart else read_journal(options.out)
     digest = digest_of(video.path)
     if journal is None:
         samples = _check(video, options.accept)
@@ -148,23 +147,35 @@ def _check_room(video: Video, folder: Path) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise FolderError(
-            f"{folder} needs about {needed / 1e9:.1f} GB for {video.n_frames} frames; "
-            f"{free / 1e9:.1f} GB are free"
+            f"{folder} needs about {_size(needed)} for {video.n_frames} frames; "
+            f"{_size(free)} are free"
         )
 
 
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
 def _forget(folder: Path) -> None:
-    """Remove what this command made; refuses a folder that it did not begin."""
-    if not (folder / "prepare" / "journal.json").is_file():
-        if (folder / "ori_imgs").exists():
-            raise FolderError(f"{folder} was not begun by this command; choose another --out")
-        return
-    with contextlib.suppress(FolderError):  # a damaged journal is one to throw away
-        if (journal := read_journal(folder)) is not None:
-            replace(journal, done=()).store()  # if this is interrupted, nothing counts as done
+    """Remove what this command made; refuses a folder that it did not begin.
+
+    The journal stays until the next one takes its place: it tells whose folder this is.
+    """
+    try:
+        if (journal := read_journal(folder)) is None:
+            return
+        replace(journal, done=()).store()  # if this is interrupted, nothing counts as done
+    except FolderError:
+        if not (folder / "prepare" / "journal.json").is_file():
+            raise  # a damaged journal is one to throw away
+    for path in (folder / "prepare").iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "journal.json":
+            path.unlink()
     for name in ("transforms_train.json", "transforms_val.json", "bs.npy", "bc.jpg", "aud.wav"):
         (folder / name).unlink(missing_ok=True)
-    for name in ("ori_imgs", "gt_imgs", "torso_imgs", "parsing", "prepare"):
+    for name in ("ori_imgs", "gt_imgs", "torso_imgs", "parsing"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

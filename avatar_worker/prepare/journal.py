@@ -15,6 +15,7 @@ from avatar_worker.plain_files import read_plain
 from avatar_worker.prepare.crop import Crop
 from avatar_worker.prepare.errors import FolderError
 from avatar_worker.prepare.files import write_json
+from avatar_worker.whole_files import part_of
 
 FORMAT: Final = 2
 MAX_BYTES: Final = 1024**2
@@ -62,13 +63,14 @@ def read_journal(folder: Path) -> Journal | None:
     """The journal of a folder, None when nothing was begun there.
 
     Raises:
-        FolderError: it is damaged, or the folder was made by something else.
+        FolderError: it is damaged, or the folder holds what somebody else put there.
     """
     path = folder / "prepare" / "journal.json"
     if not path.is_file():
-        if (folder / "ori_imgs").exists() or (folder / "transforms_train.json").exists():
+        ours = {path.parent, part_of(path)}  # of a run that ended before there was a journal
+        if not ours.issuperset(folder.rglob("*")):
             raise FolderError(
-                f"{folder} is a data folder that was not begun by this command; "
+                f"{folder} is not empty and was not begun by this command; "
                 "choose another one with --out"
             )
         return None

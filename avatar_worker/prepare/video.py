@@ -91,8 +91,12 @@ def open_video(path: Path) -> Video:
     Raises:
         FootageError: no file, no video, nothing that can be decoded.
     """
+    if path.is_dir():
+        raise FootageError(f"{path} is a folder; a video is expected")
     if not path.is_file():
         raise FootageError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise FootageError(f"{path} is empty; a video is expected")
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -107,7 +111,7 @@ def open_video(path: Path) -> Video:
             first = next(iter(container.decode(container.streams.video[0])), None)
             has_sound = bool(container.streams.audio)
     except (av.FFmpegError, ValueError) as error:
-        raise FootageError(f"{path} cannot be decoded as a video: {error}") from None
+        raise FootageError(f"{path} cannot be decoded as a video: {_reason(error)}") from None
     if first is None or not stamps or base <= 0:
         raise FootageError(f"{path} holds no picture that can be decoded")
     if first.width * first.height > MAX_PIXELS:
@@ -191,7 +195,9 @@ def read_speech(video: Video) -> NDArray[np.float32]:
                 parts += [part.to_ndarray()[0] for part in to_floats.resample(frame)]
             parts += [part.to_ndarray()[0] for part in to_floats.resample(None)]
     except (av.FFmpegError, ValueError) as error:
-        raise FootageError(f"the sound of {video.path} cannot be decoded: {error}") from None
+        raise FootageError(
+            f"the sound of {video.path} cannot be decoded: {_reason(error)}"
+        ) from None
     samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
     late = round((start_s - video.start_s) * rate_hz)
@@ -212,7 +218,12 @@ def _frames(video: Video) -> Iterator[av.VideoFrame]:
             stream.thread_type = "AUTO"
             yield from container.decode(stream)
     except (av.FFmpegError, ValueError) as error:
-        raise FootageError(f"{video.path} is damaged: {error}") from None
+        raise FootageError(f"{video.path} is damaged: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the number and the path in front of it."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _upright(frame: av.VideoFrame, turn_deg: int) -> NDArray[np.uint8]:

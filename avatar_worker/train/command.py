@@ -64,14 +64,16 @@ def build_parser() -> argparse.ArgumentParser:
                         help="receives checkpoints/ and training.pt")  # fmt: skip
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, metavar="M", help="default: 60")
-    length.add_argument("--steps", type=int, metavar="N")
+    length.add_argument("--steps", type=int, metavar="N",
+                        help="end after this many steps in all, instead of --minutes")  # fmt: skip
     ears = parser.add_mutually_exclusive_group()
     ears.add_argument("--ears", type=find_bundle, metavar="CHARACTER",
                       help="bundle or workspace whose audio encoder and audio networks to begin "
                       "with, or the export folder of the encoder's recipe")  # fmt: skip
     ears.add_argument("--ave", type=Path, metavar="FILE",
                       help="audio-visual encoder; audio networks are trained anew")  # fmt: skip
-    parser.add_argument("--bs-area", choices=("upper", "single", "eye"), default="upper")
+    parser.add_argument("--bs-area", choices=("upper", "single", "eye"), default="upper",
+                        help="values of bs.npy for eyes and brows; default: upper")  # fmt: skip
     parser.add_argument("--au45", action="store_true", help="eyes from au.csv instead of bs.npy")
     parser.add_argument("--torso", action="store_true",
                         help="train neck and shoulders for a trained head")  # fmt: skip
@@ -83,10 +85,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=int, metavar="N",
                         help="end after N scorings without a better one")  # fmt: skip
     parser.add_argument("--save-every", type=float, default=120.0, metavar="SECONDS",
-                        help="store and score the run so often")  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seed", type=int, default=0)
+                        help="store and score the run so often; default: %(default)g")  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu",
+                        help="what to train on; default: cpu")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="processor threads; default: all, %(default)s here")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="of all that is drawn by chance; default: 0")  # fmt: skip
     return parser
 
 
@@ -101,6 +106,8 @@ def train(options: argparse.Namespace) -> None:
             f"{options.workspace} holds the training of a {state.get('kind', 'head')}: "
             f"a {kind} needs a workspace of its own"
         )
+    begins_from = state is None and options.begin_from is not None
+    source = read_source(options.begin_from) if begins_from else {}
     eye: EyeMode = "au45" if options.au45 else options.bs_area
     with _Bars() as bars:
         for note in require_whole_folder(
@@ -110,8 +117,8 @@ def train(options: argparse.Namespace) -> None:
             log.info("%s", note)
     prepare = _prepare_torso if options.torso else _prepare_head
     trainer, scorer = prepare(options, state, eye)
-    if options.begin_from is not None and state is None:
-        log.info("--from: %s", take_over(trainer.tensors(), read_source(options.begin_from)))
+    if begins_from:
+        log.info("--from: %s", take_over(trainer.tensors(), source))
     if options.restart:
         forget(options.workspace)
     if state is not None:
@@ -137,6 +144,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--device cuda: PyTorch finds no GPU here")
     if options.head_ckpt is not None and not options.torso:
         raise UsageError("--head-ckpt belongs to --torso")
+    if options.torso and (options.ave or options.ears):
+        raise UsageError("--torso hears nothing: --ears and --ave belong to the training of a head")
 
 
 def _prepare_head(

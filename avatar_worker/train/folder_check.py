@@ -166,7 +166,7 @@ def _check_ears(open_ears: Callable[[], object], found: dict[Problem, list[int]]
     try:
         open_ears()
     except (AudioError, RenderError, BundleError) as error:
-        _note(found, [("the ear", str(error))])
+        _note(found, [("the ear:", str(error))])
 
 
 def _check_length(folder: Path, last_sound: int, notes: list[str]) -> None:

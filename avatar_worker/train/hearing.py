@@ -9,6 +9,7 @@ from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError
+from avatar_worker.bundle_manifest import MANIFEST
 from avatar_worker.character import bundle_head_state, load_bundle
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.trained import ENCODER_FILE, read_encoder
@@ -56,6 +57,11 @@ def open_hearing(folder: Path, encoder: Path | None = None, ears: Path | None = 
         if not head.encoder:
             raise EncoderError(f"{head.path} does not hold the audio encoder that it hears with")
         return Hearing(AveEncoder(head.encoder), head.state)
+    if not ears.is_file() and not (ears / MANIFEST).is_file():
+        raise EncoderError(
+            f"{ears} is neither a bundle ({MANIFEST}), nor a workspace with checkpoints/, nor an "
+            f"export folder of the encoder's recipe ({NETWORKS_FILE})"
+        )
     audio = load_bundle(ears).audio
     if audio is None or not isinstance(audio.encoder, AveEncoder):
         raise EncoderError(f"{ears} does not hear with an audio-visual encoder")

@@ -14,6 +14,7 @@ from avatar_platform.access.models import ALL_SCOPES, Account, ApiKey
 from avatar_platform.config import get_settings
 from avatar_platform.errors import InvalidRequestError
 from avatar_platform.observability import log
+from avatar_platform.slugs import require_slug
 
 SECRET_BYTES: Final = 32
 """256 random bits: a fast hash is enough, there is nothing to guess."""
@@ -23,9 +24,15 @@ DEMO_ACCOUNT: Final = "demo"
 
 
 def open_account(*, name: str, slug: str = "", max_sessions: int | None = None) -> Account:
-    """Make an account, or return the one that has this slug."""
+    """Make an account, or return the one that has this slug.
+
+    Raises:
+        InvalidRequestError: the slug cannot be one.
+    """
+    slug = slug or slugify(name)[:60]
+    require_slug(Account.slug.field, slug)
     account, is_new = Account.objects.get_or_create(
-        slug=slug or slugify(name)[:60],
+        slug=slug,
         defaults={
             "name": name,
             "max_sessions": max_sessions or get_settings().platform_max_sessions,

@@ -19,6 +19,7 @@ from avatar_platform.characters.models import (
 )
 from avatar_platform.errors import CharacterUnavailableError, InvalidRequestError
 from avatar_platform.observability import log
+from avatar_platform.slugs import require_slug
 
 _PERSONA_FIELDS: Final = ("instructions", "voice", "language", "greeting", "knowledge")
 
@@ -73,7 +74,10 @@ def import_bundle(
 
     Raises:
         BundleError: the bundle is refused.
+        InvalidRequestError: the slug cannot be one.
     """
+    if slug:
+        require_slug(Character.slug.field, slug)
     with bundles.opened(path) as bundle, transaction.atomic():
         slug = slug or bundle.name
         character, is_new = Character.objects.get_or_create(
@@ -86,18 +90,30 @@ def import_bundle(
         if source_sha256:
             version.source_sha256 = source_sha256
             version.save(update_fields=["source_sha256"])
-        if consent is not None and not has_consent(character):
-            record_consent(
-                character=character,
-                kind=consent,
-                subject=character.name,
-                reference=bundle.consent,
-                recorded_by=by,
-            )
-        if has_consent(character):
-            publish(version=version)
+        publish_if_agreed(version=version, consent=consent, reference=bundle.consent, by=by)
     log().info("bundle imported", character=slug, version=version.number, is_new=is_new)
     return version
+
+
+def publish_if_agreed(
+    *,
+    version: CharacterVersion,
+    consent: ConsentKind | None = None,
+    reference: str = "",
+    by: str = "",
+) -> None:
+    """Record a consent where one is given and none is valid; publish if there is one then."""
+    character = version.character
+    if consent is not None and not has_consent(character):
+        record_consent(
+            character=character,
+            kind=consent,
+            subject=character.name,
+            reference=reference,
+            recorded_by=by,
+        )
+    if has_consent(character):
+        publish(version=version)
 
 
 def _fill_persona(character: Character, persona: bundles.Persona) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from avatar_worker.__main__ import main
 from avatar_worker.config import ConfigurationError, VideoCodec, load_settings
 
 pytestmark = pytest.mark.unit
@@ -28,9 +29,22 @@ def test_the_defaults_are_the_documented_ones() -> None:
 def test_slots_are_a_number_or_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVATAR_SLOTS", "3")
     assert load_settings().avatar_slots == 3
-    monkeypatch.setenv("AVATAR_SLOTS", "0")
-    with pytest.raises(ConfigurationError, match="AVATAR_SLOTS"):
-        load_settings()
+    for wrong in ("0", "-1", "foo", ""):
+        monkeypatch.setenv("AVATAR_SLOTS", wrong)
+        with pytest.raises(ConfigurationError) as refusal:
+            load_settings()
+        said = f"AVATAR_SLOTS: expected a number of at least 1, or auto, found {wrong!r}"
+        assert str(refusal.value) == said
+
+
+def test_a_worker_with_wrong_settings_ends_with_a_line_and_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AVATAR_SLOTS", "foo")
+    with pytest.raises(SystemExit) as ended:
+        main(["run"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("avatar worker: AVATAR_SLOTS: expected")
 
 
 @pytest.mark.parametrize(

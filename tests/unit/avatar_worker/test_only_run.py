@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_a_refused_run_leaves_no_empty_folder(tmp_path: Path) -> None:
     with only_run(tmp_path / "new"):
         (tmp_path / "new" / "result").touch()
     assert (tmp_path / "new" / "result").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [(train, ["--data", "x", "--workspace"]), (prepare, ["--video", "x", "--out"])],
+)
+def test_a_file_is_no_folder_to_work_in(
+    command: Callable[[list[str]], int], options: list[str], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("avatar_worker.prepare.command.open_video", lambda path: None)
+    (tmp_path / "file").touch()
+    assert command([*options, str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/file: is a file; a folder is expected\n"
 
 
 def test_the_long_commands_say_so(

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from django.core.management import CommandError, call_command
 from avatar_platform.characters.models import TEST_CARD, Character, CharacterVersion, ConsentKind
 from avatar_platform.characters.services import (
     ensure_test_card,
+    has_consent,
     import_bundle,
     publish,
     record_consent,
     retire,
+    revoke_consent,
 )
 from avatar_platform.config import get_settings
 from avatar_platform.errors import CharacterUnavailableError
@@ -275,10 +278,20 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "not published: no consent record" in capsys.readouterr().out
     call_command("import_character", bundle, consent="synthetic", name="ada")
     assert "ada version 1: synctalk, 256×256" in capsys.readouterr().out
-    with pytest.raises(CommandError, match="neither a folder nor a file"):
+    with pytest.raises(CommandError, match=f"{tmp_path}/nothing: there is neither a folder nor a"):
         call_command("import_character", str(tmp_path / "nothing"))
     with pytest.raises(CommandError, match="give a bundle, or"):
+        call_command("import_character", bundle, data=tmp_path)
+    with pytest.raises(CommandError, match="give a bundle, or"):
         call_command("import_character")
+
+
+@pytest.mark.parametrize("wrong", ["Foo Bar", "a/../../b", "x" * 300])
+@pytest.mark.parametrize("option", ["name", "account"])
+def test_what_cannot_be_a_slug_is_refused(option: str, wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="a slug is 1 to 60 letters"):
+        call_command("import_character", str(make.folder(tmp_path / "b")), **{option: wrong})
+    assert not Character.objects.exclude(slug=TEST_CARD).exists()
 
 
 @pytest.fixture
@@ -292,18 +305,24 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_trained_character_is_converted_in_a_process_of_its_own_and_once(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def ran(trained: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What was asked of the converter, which makes a bundle of the name it is given."""
     ran: list[list[str]] = []
 
     def convert(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         ran.append(command)
-        out = Path(command[command.index("--out") + 1])
-        make.folder(out, make.files(name='"default"'))
+        given = dict(pairwise(command))
+        make.folder(Path(given["--out"]), make.files(name=f'"{given["--name"]}"'))
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", convert)
+    return ran
+
+
+def test_a_trained_character_is_converted_in_a_process_of_its_own_and_once(
+    trained: Path, ran: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     for _ in range(2):
         call_command("import_character", from_settings=True)
     assert len(ran) == 1, "an unchanged folder is not converted again"
@@ -313,6 +332,41 @@ def test_a_trained_character_is_converted_in_a_process_of_its_own_and_once(
     assert Character.objects.get(slug="default").published_version is not None
     (trained / "space" / "file").write_bytes(b"22")
     call_command("import_character", from_settings=True)
+    assert len(ran) == 2
+
+
+def test_consent_name_and_account_count_for_folders_that_are_known_already(
+    trained: Path, ran: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # They were dropped when the folders had not changed, and the character stayed unpublished.
+    folders = {"data": trained / "data", "workspace": trained / "space"}
+    call_command("import_character", **folders)
+    assert "not published: no consent record (--consent)" in capsys.readouterr().out
+    call_command("import_character", **folders, consent="person")
+    assert capsys.readouterr().out.endswith(", published\n")
+    assert len(ran) == 1
+    call_command("import_character", **folders, name="three")
+    call_command("import_character", **folders, account="studio")
+    owned = Character.objects.exclude(slug=TEST_CARD).values_list("slug", "account__slug")
+    assert set(owned) == {("data", None), ("three", None), ("data", "studio")}
+
+
+def test_at_a_start_a_withdrawn_consent_stays_withdrawn(ran: list[list[str]]) -> None:
+    call_command("import_character", from_settings=True)
+    character = Character.objects.get(slug="default")
+    revoke_consent(consent=character.consents.get())
+    call_command("import_character", from_settings=True)
+    assert not has_consent(character)
+
+
+def test_another_audio_encoder_is_another_character(
+    trained: Path, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.pth", "b.pth"):
+        (trained / name).write_bytes(b"1")
+        monkeypatch.setenv("SYNCTALK_AVE_PATH", str(trained / name))
+        get_settings.cache_clear()
+        call_command("import_character", from_settings=True)
     assert len(ran) == 2
 
 

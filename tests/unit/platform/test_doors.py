@@ -23,6 +23,25 @@ def test_the_committed_description_is_the_codes_own() -> None:
     call_command("export_openapi", check=True)
 
 
+def test_the_description_is_written_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "o.json"
+    call_command("export_openapi", out=path)
+    assert path.read_text() == openapi_text()
+    assert capsys.readouterr().out == f"wrote {path}\n"
+
+
+def test_the_demo_names_the_variables_that_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "secret")
+    for name in ("ADMIN_USERNAME", "DEMO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CommandError, match="ADMIN_USERNAME, DEMO_API_KEY: expected"):
+        call_command("prepare_demo", personas=tmp_path)
+
+
 def test_the_description_is_openapi_3_1_and_errors_are_problems(client) -> None:
     described = client.get("/api/v1/openapi.json").json()
     assert described["openapi"].startswith("3.1")

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from avatar_platform.access import auth
-from avatar_platform.access.models import ApiKey
+from avatar_platform.access.management.commands import create_api_key
+from avatar_platform.access.models import Account, ApiKey
 from avatar_platform.access.services import adopt_key, issue_key, open_account, revoke_key
 from avatar_platform.errors import InvalidRequestError
 from tests import factories
@@ -140,6 +142,52 @@ def test_the_command_prints_a_key_that_works(capsys: pytest.CaptureFixture[str])
     call_command("create_api_key", "app", "--account", "studio")
     with pytest.raises(CommandError, match="two keys"):
         call_command("create_api_key", "app", "--account", "studio")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("app", "--days", "0"), "--days of 1 to 36500, found 0"),
+        (("app", "--days", "99999999"), "--days of 1 to 36500, found 99999999"),
+        (("",), "a name of 1 to 120 characters, found 0"),
+        (("x" * 300,), "a name of 1 to 120 characters, found 300"),
+    ],
+)
+def test_the_command_refuses_names_and_days_that_cannot_be(
+    more: tuple[str, ...], said: str
+) -> None:
+    # A key of 0 days never expired.
+    with pytest.raises(CommandError, match=said):
+        call_command("create_api_key", *more)
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("slug", ["Ä b", "x/../y", "x" * 61])
+def test_an_account_needs_a_slug(slug: str) -> None:
+    with pytest.raises(CommandError, match="a slug is 1 to 60 letters"):
+        call_command("create_api_key", "app", "--account", slug)
+    assert not Account.objects.exists()
+
+
+def test_a_key_of_the_command_expires_after_its_days(
+    capsys: pytest.CaptureFixture[str], world: World
+) -> None:
+    call_command("create_api_key", "app", "--days", "1")
+    secret = capsys.readouterr().out.strip()
+    assert auth.find_caller(secret) is not None
+    world.clock.advance(86_400)
+    assert auth.find_caller(secret) is None
+
+
+def test_before_there_are_tables_the_command_says_how_to_make_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OperationalError("no such table: avatar_access_account")
+
+    monkeypatch.setattr(create_api_key, "open_account", refuse)
+    with pytest.raises(CommandError, match=r"no such table: .*; did `manage.py migrate` run"):
+        call_command("create_api_key", "app")
 
 
 def test_an_adopted_key_works_and_replaces_itself() -> None:

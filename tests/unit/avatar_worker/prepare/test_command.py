@@ -273,14 +273,41 @@ def test_without_the_networks_the_command_says_how_to_get_them(
     assert capsys.readouterr().err.splitlines()[-1].endswith("Install it with: make models")
 
 
-def test_a_folder_of_other_making_survives_restart(
-    short: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["ori_imgs/0.jpg", "aud.wav", "prepare/notes.txt"])
+@pytest.mark.parametrize("more", [(), ("--restart",)])
+def test_a_folder_of_other_making_is_left_as_it_is(
+    more: tuple[str, ...], name: str, short: tuple[Path, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = tmp_path / "data" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"precious")
+    assert run(short[0], tmp_path / "data", *more) == 2
+    said = f"{tmp_path}/data is not empty and was not begun by this command"
+    assert said in capsys.readouterr().err
+    assert content(tmp_path / "data") == {name: b"precious"}
+
+
+def test_killed_before_there_is_a_journal_it_can_be_called_again(
+    short: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    (tmp_path / "data/ori_imgs").mkdir(parents=True)
-    (tmp_path / "data/ori_imgs/0.jpg").write_bytes(b"precious")
-    assert run(short[0], tmp_path / "data", "--restart") == 2
-    assert "not begun by this command" in capsys.readouterr().err
-    assert (tmp_path / "data/ori_imgs/0.jpg").read_bytes() == b"precious"
+    (tmp_path / "out/prepare").mkdir(parents=True)
+    (tmp_path / "out/prepare/.journal.json.part").touch()
+    with stopping_at("aud.wav", KilledError()), pytest.raises(KilledError):
+        run(short[0], tmp_path / "out")
+    assert set(content(tmp_path / "out")) == {"prepare/journal.json"}
+
+
+def test_a_file_that_somebody_adds_does_not_stand_in_the_way_of_restart(
+    short: tuple[Path, Path], tmp_path: Path
+) -> None:
+    video, whole = short
+    shutil.copytree(whole, tmp_path / "out")
+    (tmp_path / "out/notes.txt").write_text("mine")
+    for _ in range(2):  # the first is killed with the old things gone and nothing new there
+        with stopping_at("aud.wav", KilledError()), pytest.raises(KilledError):
+            run(video, tmp_path / "out", "--restart")
+        assert set(content(tmp_path / "out")) == {"prepare/journal.json", "notes.txt"}
 
 
 def test_check_only_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -335,5 +362,6 @@ def test_a_folder_that_will_not_fit_is_refused_before_the_work(
 
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     assert run(short[0], tmp_path / "out") == 2
-    assert "GB are free" in capsys.readouterr().err
+    # 12 frames of 0.6 MB
+    assert "needs about 7 MB for 12 frames; 1 MB are free" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -158,12 +158,22 @@ def test_sound_that_begins_later_than_the_pictures_stays_in_step(tmp_path: Path)
     assert np.abs(heard[8500:12_000]).max() > 0.05
 
 
-@pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
-def test_what_is_no_video_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", " is empty; a video is expected"),
+        (b"no video at all" * 100, " cannot be decoded as a video: Invalid data found when"),
+    ],
+)
+def test_what_is_no_video_is_refused_in_one_sentence(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
     path = tmp_path / "v.mp4"
     path.write_bytes(content)
-    with pytest.raises(FootageError, match="cannot be decoded as a video"):
+    with pytest.raises(FootageError, match=f"^{path}{said}"):
         open_video(path)
+    with pytest.raises(FootageError, match=f"^{tmp_path} is a folder; a video is expected"):
+        open_video(tmp_path)
 
 
 def test_a_sound_file_is_no_video(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def call(workspace: Path, *more: str) -> int:
         (("--save-every", "nan"), "--save-every"),
         (("--head-ckpt", "x"), "--head-ckpt belongs to --torso"),
         (("--from", "nowhere", "--steps", "1"), "expected a checkpoint, a workspace or a"),
-        (("--torso", "--steps", "1"), "--torso needs --head-ckpt"),
+        (("--torso", "--steps", "1"), "--ears and --ave belong to the training of a head"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_a_sentence(
@@ -119,6 +119,21 @@ def test_ears_that_nobody_has_are_refused(tmp_path: Path, capsys: pytest.Capture
     options = ("--data", str(mini.DATA), "--workspace", str(tmp_path), "--ears", "nobody")
     assert main(options) == 2
     assert "nobody" in capsys.readouterr().err
+
+
+@needs_training_files
+def test_a_torso_needs_its_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--data", str(mini.DATA), "--workspace", str(tmp_path), "--torso"]) == 2
+    assert "--torso needs --head-ckpt" in capsys.readouterr().err
+
+
+def test_what_to_begin_with_is_looked_at_before_the_folder_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = ["--data", str(tmp_path), "--workspace", str(tmp_path / "w"), "--from", "nix"]
+    assert main(options) == 2
+    said = "error: --from nix: expected a checkpoint, a workspace or a character bundle\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_broken_folder_is_refused_with_its_list(

@@ -81,7 +81,7 @@ def test_everything_that_is_missing_or_wrong_is_listed_at_once(folder: Path):
         "aud.wav cannot be decoded as sound",
         "transforms_train.json holds a transform_matrix that is not 4 × 4 numbers: frames 6",
         "entry 8 of frames has no numbers: KeyError('img_id')",
-        "no audio encoder",
+        "the ear: no audio encoder",
     ):
         assert said in problems
     assert len(problems.splitlines()) == 11

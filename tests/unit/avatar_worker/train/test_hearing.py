@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError
 from avatar_worker.audio.pooling import AudioNetworks
-from avatar_worker.bundle_files import BundleError
 from avatar_worker.slots import SHIPPED_CHARACTER
 from avatar_worker.train.audio_networks import audio_vectors, is_audio_weight
 from avatar_worker.train.checkpoints import write_head
@@ -165,8 +164,9 @@ def test_without_ears_the_head_trains_its_own():
 
 
 def test_what_has_no_ears_is_refused(tmp_path: Path):
-    with pytest.raises(BundleError, match="nobody"):
-        open_hearing(mini.DATA, ears=tmp_path / "nobody")
+    for path in (tmp_path / "nobody", tmp_path):
+        with pytest.raises(EncoderError, match=f"{path} is neither a bundle .character.toml., nor"):
+            open_hearing(mini.DATA, ears=path)
     save_file(ears(), tmp_path / NETWORKS_FILE)
     with pytest.raises(EncoderError, match="no audio encoder"):
         open_hearing(mini.DATA, ears=tmp_path)

@@ -2,14 +2,19 @@
 
 from argparse import ArgumentParser
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
 from avatar_platform import clock
 from avatar_platform.access.models import ALL_SCOPES
 from avatar_platform.access.services import issue_key, open_account
-from avatar_platform.errors import PlatformError
+from avatar_platform.refusals import in_a_sentence
+
+MAX_NAME: Final = 120
+"""What its column holds."""
+MAX_DAYS: Final = 36_500
+"""A hundred years; calendars end not long after."""
 
 
 class Command(BaseCommand):
@@ -21,18 +26,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scope", action="append", choices=ALL_SCOPES, help="repeatable; default: all"
         )
-        parser.add_argument("--days", type=int, help="days until it expires; default: never")
+        parser.add_argument(
+            "--days", type=int, help=f"1 to {MAX_DAYS}, until it expires; default: never"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        slug = options["account"]
-        expires_at = clock.now() + timedelta(days=options["days"]) if options["days"] else None
-        try:
+        slug, name, days = options["account"], options["name"].strip(), options["days"]
+        if not 1 <= len(name) <= MAX_NAME:
+            raise CommandError(f"expected a name of 1 to {MAX_NAME} characters, found {len(name)}")
+        if days is not None and not 1 <= days <= MAX_DAYS:
+            raise CommandError(f"expected --days of 1 to {MAX_DAYS}, found {days}")
+        with in_a_sentence():
             _, secret = issue_key(
                 account=open_account(name=slug, slug=slug),
-                name=options["name"],
+                name=name,
                 scopes=options["scope"] or ALL_SCOPES,
-                expires_at=expires_at,
+                expires_at=None if days is None else clock.now() + timedelta(days=days),
             )
-        except PlatformError as error:
-            raise CommandError(error.message) from error
         self.stdout.write(secret)

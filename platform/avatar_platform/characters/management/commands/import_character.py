@@ -12,11 +12,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from avatar_platform.access.services import open_account
 from avatar_platform.characters.models import CharacterVersion, ConsentKind
-from avatar_platform.characters.services import import_bundle
+from avatar_platform.characters.services import import_bundle, publish_if_agreed
 from avatar_platform.config import get_settings
-from avatar_platform.errors import PlatformError
+from avatar_platform.refusals import in_a_sentence
 
 CONVERT_WITHIN_S = 1800
+BY = "import_character"
+"""Who recorded the consent."""
 
 
 class Command(BaseCommand):
@@ -26,7 +28,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("bundle", nargs="?", type=Path)
+        parser.add_argument("bundle", nargs="?", type=Path, help="folder or zip of a character")
         parser.add_argument("--data", type=Path, help="data folder of a trained character")
         parser.add_argument("--workspace", type=Path, help="where its checkpoints lie")
         parser.add_argument(
@@ -54,15 +56,18 @@ class Command(BaseCommand):
             if not data.is_dir() or not workspace.is_dir():
                 self.stdout.write(f"no trained character at {data} and {workspace}")
                 return
-        if (options["bundle"] is None) == (data is None or workspace is None):
+        bundle: Path | None = options["bundle"]
+        n_folders = sum(folder is not None for folder in (data, workspace))
+        if n_folders != (2 if bundle is None else 0):
             raise CommandError("give a bundle, or --data and --workspace")
-        try:
-            if options["bundle"] is not None:
-                version = self._import(options["bundle"], options)
+        for path in filter(None, (bundle, data, workspace)):
+            if not path.exists():
+                raise CommandError(f"{path}: there is neither a folder nor a file of this name")
+        with in_a_sentence():
+            if bundle is not None:
+                version = self._import(bundle, options)
             else:
                 version = self._import_trained(data, workspace, options)
-        except PlatformError as error:
-            raise CommandError(error.message) from error
         published = version.character.published_version_id == version.pk
         self.stdout.write(
             f"{version.character.slug} version {version.number}: {version.engine}, "
@@ -78,19 +83,24 @@ class Command(BaseCommand):
             path=path,
             account=open_account(name=account, slug=account) if account else None,
             slug=options["name"],
-            consent=ConsentKind(options["consent"]) if options["consent"] else None,
-            by="import_character",
+            consent=_consent(options),
+            by=BY,
             source_sha256=source_sha256,
         )
 
     def _import_trained(
         self, data: Path, workspace: Path, options: dict[str, Any]
     ) -> CharacterVersion:
-        """Convert and import, unless this very state of the folders is known already."""
+        """Convert and import, unless the character has this very state of the folders already."""
         source = _fingerprint(data, workspace)
-        known = CharacterVersion.objects.filter(source_sha256=source).first()
+        slug, account = options["name"] or data.name.lower(), options["account"]
+        known = CharacterVersion.objects.filter(
+            source_sha256=source, character__slug=slug, character__account__slug=account or None
+        ).first()
         if known is not None:
             self.stdout.write(f"{data} and {workspace} have not changed")
+            if not options["from_settings"]:  # at every start: what was withdrawn since stays so
+                publish_if_agreed(version=known, consent=_consent(options), by=BY)
             return known
         with tempfile.TemporaryDirectory(prefix="character-") as scratch:
             bundle = Path(scratch) / "bundle"
@@ -116,6 +126,10 @@ class Command(BaseCommand):
             raise CommandError(f"the character was refused:\n{done.stderr.strip()[-2000:]}")
 
 
+def _consent(options: dict[str, Any]) -> ConsentKind | None:
+    return ConsentKind(options["consent"]) if options["consent"] else None
+
+
 def _fingerprint(data: Path, workspace: Path) -> str:
     """Changes with any file's name, size or time, and with the settings of the conversion."""
     settings = get_settings()
@@ -123,9 +137,11 @@ def _fingerprint(data: Path, workspace: Path) -> str:
         f"{settings.synctalk_portrait} {settings.synctalk_torso} "
         f"{settings.avatar_width} {settings.avatar_height}".encode()
     )
-    for folder in (data, workspace):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                stat = path.stat()
-                digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    files = [path for folder in (data, workspace) for path in sorted(folder.rglob("*"))]
+    if settings.synctalk_ave_path is not None:
+        files.append(settings.synctalk_ave_path)
+    for path in files:
+        if path.is_file():
+            stat = path.stat()
+            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from avatar_contracts.codec import to_json
 from avatar_platform.access.services import adopt_key, demo_account
 from avatar_platform.characters.models import Character, ConsentKind
 from avatar_platform.characters.services import ensure_test_card
+from avatar_platform.refusals import in_a_sentence
 from avatar_platform.sessions.assignments import persona_of
 
+VARIABLES: Final = ("ADMIN_USERNAME", "ADMIN_PASSWORD", "DEMO_API_KEY")
 SHIPPED_CHARACTERS: Final = Path("avatar_worker/characters")
 
 
@@ -29,6 +31,8 @@ class Command(BaseCommand):
         parser.add_argument("--personas", type=Path, required=True, help="folder to write them to")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if unset := [name for name in VARIABLES if not os.environ.get(name)]:
+            raise CommandError(f"{', '.join(unset)}: expected in the environment, and not set")
         call_command("migrate", interactive=False, verbosity=0)
         user, _ = get_user_model().objects.get_or_create(
             username=os.environ["ADMIN_USERNAME"],
@@ -37,7 +41,8 @@ class Command(BaseCommand):
         if not user.check_password(os.environ["ADMIN_PASSWORD"]):
             user.set_password(os.environ["ADMIN_PASSWORD"])
             user.save()
-        adopt_key(account=demo_account(), name="make demo", key=os.environ["DEMO_API_KEY"])
+        with in_a_sentence():
+            adopt_key(account=demo_account(), name="make demo", key=os.environ["DEMO_API_KEY"])
         ensure_test_card()
         for bundle in sorted(SHIPPED_CHARACTERS.glob("*/character.toml")):
             call_command(

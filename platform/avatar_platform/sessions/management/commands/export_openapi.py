@@ -34,4 +34,4 @@ class Command(BaseCommand):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(openapi_text())
-        self.stdout.write(f"wrote {path.relative_to(REPOSITORY_ROOT)}")
+        self.stdout.write(f"wrote {path}")
