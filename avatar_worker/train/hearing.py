@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avatar_worker.audio.encoder import AveEncoder
 from avatar_worker.audio.errors import EncoderError
-from avatar_worker.bundle_manifest import MANIFEST
+from avatar_worker.bundle_files import MANIFEST
 from avatar_worker.character import bundle_head_state, load_bundle
 from avatar_worker.render.checkpoint import find_checkpoint, read_checkpoint
 from avatar_worker.trained import ENCODER_FILE, read_encoder
