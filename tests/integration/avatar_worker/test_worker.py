@@ -218,6 +218,6 @@ def test_a_wrong_setting_ends_the_process_with_one_line_that_names_it() -> None:
         timeout=60,
         check=False,
     )
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.startswith("avatar worker: AVATAR_FPS")
     assert len(run.stderr.strip().splitlines()) == 1
