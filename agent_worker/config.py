@@ -100,6 +100,11 @@ class AgentSettings(BaseSettings):
         )
 
     @property
+    def has_openai_access(self) -> bool:
+        """Whether an OpenAI-compatible server can be reached: OpenAI's by key, or another."""
+        return bool(self.openai_base_url or self.openai_api_key)
+
+    @property
     def provider(self) -> ProviderName:
         """What was asked for; unset: Gemini when it can be reached, else offline."""
         return self.agent_provider or ("gemini" if self.has_google_credentials else "offline")
@@ -112,7 +117,7 @@ class AgentSettings(BaseSettings):
         """
         if self.provider == "gemini" and not self.has_google_credentials:
             raise SettingsError(NEEDS_GOOGLE)
-        if self.provider == "openai" and not (self.openai_base_url or self.openai_api_key):
+        if self.provider == "openai" and not self.has_openai_access:
             raise SettingsError(NEEDS_OPENAI)
 
     @classmethod

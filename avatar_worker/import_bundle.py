@@ -28,8 +28,9 @@ from avatar_worker.only_run import only_run
 from avatar_worker.render.checkpoint_layout import OPTIONAL, expected_shapes
 from avatar_worker.render.renderer import FrameRequest
 from avatar_worker.render.scene import Scene
+from avatar_worker.sentence import reason
 from avatar_worker.trained import TrainedFolder
-from avatar_worker.whole_files import PART
+from avatar_worker.whole_files import part_of
 
 ENCODER: Final = "audio_encoder.safetensors"
 PERSONA: Final = "persona.toml"
@@ -99,7 +100,7 @@ def write_bundle(
     """
     if out.exists():
         raise FileExistsError(17, "exists already", str(out))
-    part = out.with_name(f".{out.name}{PART}")
+    part = part_of(out)
     try:
         with only_run(part):
             try:
@@ -111,7 +112,7 @@ def write_bundle(
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         if error.filename is None or Path(error.filename).is_relative_to(part):
-            raise OSError(error.errno, error.strerror or str(error), str(out)) from None
+            raise OSError(error.errno, reason(error), str(out)) from None
         raise
     return load_bundle(out)
 

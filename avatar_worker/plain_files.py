@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar_worker.sentence import reason
+
 ZIP_ERRORS: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -47,7 +49,7 @@ def read_plain(path: Path, max_bytes: int) -> bytes:
             raise ValueError(f"it has {status.st_size} bytes; at most {max_bytes} are accepted")
         return path.read_bytes() if status.st_size else b""
     except OSError as error:
-        raise ValueError(error.strerror or str(error)) from None
+        raise ValueError(reason(error)) from None
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int) -> bytearray:

@@ -1,4 +1,4 @@
-"""Error messages quote what a file holds, and a file may hold anything."""
+"""What error messages say: in one line, although they quote files, which may hold anything."""
 
 from typing import Final
 
@@ -11,3 +11,8 @@ def one_line(message: str) -> str:
         half = MAX_CHARACTERS // 2
         message = f"{message[:half]} … {message[-half:]}"
     return "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, without the number and the path that the system puts around it."""
+    return getattr(error, "strerror", None) or str(error)

@@ -22,6 +22,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from avatar_worker.sentence import reason
+from avatar_worker.whole_files import PART
+
 FPS: Final = 25
 SOUND_RATE_HZ: Final = 48_000
 VIDEO_QUALITY: Final = "10"
@@ -38,7 +41,7 @@ class PictureWriter(ABC):
     def __init__(self, path: Path) -> None:
         self._path = path
         # Each run has its own: two may write to one name.
-        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
 
     def add(self, frame_index: int, picture: NDArray[np.uint8]) -> None:
         """Append one RGB picture."""
@@ -67,7 +70,7 @@ class PictureWriter(ABC):
         try:
             yield
         except OSError as error:
-            raise OSError(error.errno, error.strerror or str(error), str(self._path)) from None
+            raise OSError(error.errno, reason(error), str(self._path)) from None
 
     def __enter__(self) -> Self:
         with self._named():

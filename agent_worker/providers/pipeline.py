@@ -100,7 +100,7 @@ class PipelineProvider:
     def _openai_llm(self) -> llm.LLM[Any]:
         from livekit.plugins import openai
 
-        if not (self._settings.openai_base_url or self._settings.openai_api_key):
+        if not self._settings.has_openai_access:
             raise ProviderUnavailableError("credentials", NEEDS_OPENAI)
         return openai.LLM(model=self._settings.openai_model, **self._openai_access())
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from avatar_worker.audio.errors import AudioFileError
 from avatar_worker.audio.mel import SAMPLE_RATE_HZ
+from avatar_worker.sentence import reason
 
 MAX_DURATION_S: Final = 4 * 3600
 MAX_NUMBERS: Final = 400_000_000
@@ -71,8 +72,7 @@ def read_sound(path: Path) -> Sound:
                         f"{MAX_NUMBERS} samples in all its channels"
                     )
     except (av.FFmpegError, ValueError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise AudioFileError(f"{path} cannot be decoded as sound: {why}") from None
+        raise AudioFileError(f"{path} cannot be decoded as sound: {reason(error)}") from None
     if n_samples == 0:
         raise AudioFileError(f"{path} holds no samples")
     if len({part.shape[0] for part in parts}) != 1:

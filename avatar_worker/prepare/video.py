@@ -16,6 +16,7 @@ import soxr
 from numpy.typing import NDArray
 
 from avatar_worker.prepare.errors import FootageError
+from avatar_worker.sentence import reason
 
 FPS: Final = 25
 """Of the data folder: the audio windows of every SyncTalk program belong to 40 ms."""
@@ -111,7 +112,7 @@ def open_video(path: Path) -> Video:
             first = next(iter(container.decode(container.streams.video[0])), None)
             has_sound = bool(container.streams.audio)
     except (av.FFmpegError, ValueError) as error:
-        raise FootageError(f"{path} cannot be decoded as a video: {_reason(error)}") from None
+        raise FootageError(f"{path} cannot be decoded as a video: {reason(error)}") from None
     if first is None or not stamps or base <= 0:
         raise FootageError(f"{path} holds no picture that can be decoded")
     if first.width * first.height > MAX_PIXELS:
@@ -196,7 +197,7 @@ def read_speech(video: Video) -> NDArray[np.float32]:
             parts += [part.to_ndarray()[0] for part in to_floats.resample(None)]
     except (av.FFmpegError, ValueError) as error:
         raise FootageError(
-            f"the sound of {video.path} cannot be decoded: {_reason(error)}"
+            f"the sound of {video.path} cannot be decoded: {reason(error)}"
         ) from None
     samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
@@ -218,12 +219,7 @@ def _frames(video: Video) -> Iterator[av.VideoFrame]:
             stream.thread_type = "AUTO"
             yield from container.decode(stream)
     except (av.FFmpegError, ValueError) as error:
-        raise FootageError(f"{video.path} is damaged: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong, without the number and the path in front of it."""
-    return getattr(error, "strerror", None) or str(error)
+        raise FootageError(f"{video.path} is damaged: {reason(error)}") from None
 
 
 def _upright(frame: av.VideoFrame, turn_deg: int) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import cv2
 from tqdm import tqdm
 
+from avatar_worker.sentence import reason
 from avatar_worker.train.checkpoints import (
     note_scores,
     write_best,
@@ -125,7 +126,7 @@ class Run:
                         bar.write(said, file=sys.stderr)
                         saved_step = at.step
                     except OSError as error:
-                        log.warning("not stored, going on: %s", _reason(error))
+                        log.warning("not stored, going on: %s", reason(error))
                     if limits.patience and at.n_worse >= limits.patience:
                         bar.write(
                             f"no better score since step {at.best_step}: that is it",
@@ -141,7 +142,7 @@ class Run:
                 log.info("%s", self.save())
         except OSError as error:
             raise TrainingError(
-                f"{self._workspace} cannot take the run's end ({_reason(error)}): what was stored "
+                f"{self._workspace} cannot take the run's end ({reason(error)}): what was stored "
                 "before is whole, and a call with room enough goes on from there"
             ) from None
 
@@ -214,7 +215,3 @@ class _Clock:
         pace_s = (time.monotonic() - self._start_s) / max(done - self._done, 1e-9)
         minutes = round(pace_s * (1.0 - done) / 60)
         return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

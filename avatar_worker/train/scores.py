@@ -19,6 +19,7 @@ from avatar_worker.render.renderer import FrameRequest, Renderer
 from avatar_worker.render.scene import Scene
 from avatar_worker.render.torso import TorsoField, TorsoWeights
 from avatar_worker.render.twin import TorchPainter
+from avatar_worker.spread import spread
 from avatar_worker.train.footage import Rectangle, face_rectangles, read_landmarks
 from avatar_worker.train.sync_score import MIN_FRAMES, SyncScore, lip_opening, sync_score
 from avatar_worker.train.torso import TorsoData
@@ -78,7 +79,7 @@ class HeldOut:
         finder: LandmarkFinder | None = None,
     ) -> None:
         self._footage = footage
-        self._chosen = _spread(len(footage.image_ids))
+        self._chosen = spread(len(footage.image_ids), MAX_FRAMES)
         self._scenes = FootageScenes(footage, portrait=False)
         self._windows = windows
         self._activity = activity
@@ -175,7 +176,7 @@ class HeldOutTorso:
 
     def __init__(self, data: TorsoData) -> None:
         self._data = data
-        self._chosen = _spread(len(data.targets))
+        self._chosen = spread(len(data.targets), MAX_FRAMES)
 
     def score(self, checkpoint: Mapping[str, Any]) -> Scores:
         """Draw the torso alone over the still background."""
@@ -234,10 +235,6 @@ def lmd_px(drawn: Float[np.ndarray, "68 2"], target: Float[np.ndarray, "68 2"]) 
     a, b = drawn[MOUTH_POINTS], target[MOUTH_POINTS]
     distance = np.linalg.norm((a - a.mean(axis=0)) - (b - b.mean(axis=0)), axis=1)
     return float(distance.mean())
-
-
-def _spread(n: int) -> list[int]:
-    return sorted({round(k) for k in np.linspace(0, n - 1, min(n, MAX_FRAMES))})
 
 
 def _stacked(pictures: list[Picture]) -> Picture:

@@ -24,7 +24,7 @@ from avatar_worker.recipes.people.blender.renderer import WindowRenderer
 from avatar_worker.recipes.people.cast import PEOPLE
 from avatar_worker.recipes.people.mesh import find_data
 from avatar_worker.recipes.people.plan import SAMPLES, Plan
-from tests.bench.spread import spread
+from avatar_worker.spread import spread
 
 FIRST_SEED = 100_000
 """Beyond those of the film, which are its frames' numbers."""

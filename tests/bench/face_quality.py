@@ -47,6 +47,7 @@ from avatar_worker.render.head import HeadWeights
 from avatar_worker.render.kernels import load_kernel
 from avatar_worker.render.painters import KernelPainter
 from avatar_worker.render.pictures import read_rgb
+from avatar_worker.spread import spread
 from avatar_worker.train.footage import (
     REFERENCE_WIDTH,
     Rectangle,
@@ -56,7 +57,6 @@ from avatar_worker.train.footage import (
 )
 from avatar_worker.train.scores import LandmarkFinder, compare, lmd_px, psnr_db
 from avatar_worker.trained import open_trained
-from tests.bench.spread import spread
 
 OPAQUE = 0.99
 ROWS = (

@@ -52,10 +52,6 @@ class Surface:
     normals: Floats
     slides: Floats
 
-    def raised(self, brows: Floats) -> Floats:
-        """The points when the brows' ends have risen by so many metres. [4] → [p, 3]"""
-        return np.asarray(self.points + np.einsum("pkc,k->pc", self.slides, brows))
-
 
 def steady_surface(mesh: Floats, scene: Scene, frame: int) -> Surface:
     """The surface as the mesh of one frame shows it.

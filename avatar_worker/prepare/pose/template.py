@@ -144,13 +144,15 @@ def _fit(
     focal_px: float,
     deviations: Floats,
 ) -> tuple[Poses, Floats, Floats]:
-    """Pose, brows and information; brows rest if there are deviations for the pose alone."""
+    """Pose, brows and information; of the pose alone if there are deviations for no more."""
     across = _slope(picture, columns=1, rows=0)
     down = _slope(picture, columns=0, rows=1)
-    known, n_free = np.diag(deviations**-2), len(deviations)
-    pose, brows, information = start, np.zeros(len(BROW_ENDS)), known
+    known = np.diag(deviations**-2)
+    brows = np.zeros(len(deviations) - len(MESH_DEVIATIONS))
+    slides = template.surface.slides[:, : len(brows)]
+    pose, information = start, known
     for _ in range(MAX_STEPS):
-        points = template.surface.raised(brows)
+        points = template.surface.points + np.einsum("pkc,k->pc", slides, brows)
         places = _places(points, pose, focal_px)
         error = template.look - _at(picture, places)
         root = np.sqrt(template.weight)
@@ -158,15 +160,15 @@ def _fit(
         weight = template.weight / (1 + (error * root / (CUT * typical)) ** 2)
         weight = weight * _facing(template.surface, pose) / (typical**2 * CORRELATED)
         by_pose, by_point, _ = derivatives(points, pose, focal_px)
-        by_brows = by_point[0] @ template.surface.slides.transpose(0, 2, 1)
-        moves = np.concatenate([by_pose[0], by_brows], axis=2)[..., :n_free]  # [p, 2, n_free]
+        by_brows = by_point[0] @ slides.transpose(0, 2, 1)
+        moves = np.concatenate([by_pose[0], by_brows], axis=2)  # [p, 2, 6 or 10]
         slope = (_at(across, places)[:, None] * moves[:, 0]
                  + _at(down, places)[:, None] * moves[:, 1])  # fmt: skip
         information = (slope * weight[:, None]).T @ slope + known
-        away = np.concatenate([between(pose, by_mesh), -brows])[:n_free]
+        away = np.concatenate([between(pose, by_mesh), -brows])
         step = np.linalg.solve(information, (slope * weight[:, None]).T @ error + known @ away)
         pose = pose.moved(step[None, :6])
-        brows[: n_free - 6] += step[6:]
+        brows = brows + step[6:]
         if np.abs(step).max() < SMALL_STEP:
             break
     return pose, brows, information

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from pydantic import ValidationError
 
-from avatar_platform.characters.schemas import CharacterPatch
+from avatar_platform.characters.schemas import SLUG, CharacterPatch
 from avatar_platform.complaints import complaint
 from avatar_platform.errors import BundleError
 
@@ -45,7 +45,6 @@ MAX_RATIO: Final = 100
 MAX_SIDE_PX: Final = 4096
 _CHUNK: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
-_SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -262,7 +261,7 @@ def _text(table: dict[str, Any], key: str) -> str:
 
 def _slug(table: dict[str, Any]) -> str:
     name = _text(table, "name")
-    if not _SLUG.fullmatch(name):
+    if not re.fullmatch(SLUG, name):
         raise BundleError(f"name is {name[:80]!r}; expected lower-case letters, digits, - and _")
     return name
 

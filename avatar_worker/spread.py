@@ -1,4 +1,4 @@
-"""Frames spread over what there is, for benches that cannot look at all of it."""
+"""Frames spread over what there is, where not all of it can be looked at."""
 
 import numpy as np
 
